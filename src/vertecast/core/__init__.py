@@ -1,0 +1,1 @@
+"""Quantities, frames, errors, observer, levels, provenance and the parameter loader."""
