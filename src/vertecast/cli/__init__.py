@@ -1,1 +1,29 @@
-"""The command line: one module per command; each only translates to ``pipeline``."""
+"""The command line: one module per command; each only translates to ``pipeline``.
+
+Exit status: 0 done, 1 failed (the sentence says why and what to do), 2 called wrongly. Heavy libraries are imported
+inside the commands, so that ``vertecast info`` and ``--help`` answer at once.
+"""
+
+import typer
+
+from vertecast.cli.demo import demo
+from vertecast.cli.fracture import fracture
+from vertecast.cli.info import info
+from vertecast.cli.measure import measure
+from vertecast.cli.phantom import phantom
+
+app = typer.Typer(
+    name="vertecast",
+    help="Plan and simulate vertebral augmentation from a spine CT. Research and education, not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+for command in (measure, phantom, fracture, demo, info):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

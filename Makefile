@@ -1,0 +1,55 @@
+# Every target sets up what it needs: Python >= 3.11 is the only thing assumed (with git, make and python3-venv).
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.stamp
+WORKERS ?= 2
+
+.PHONY: help demo test validate lint bench wheel system clean
+
+help:
+	@echo "make demo      a phantom patient with a fractured L1, measured (results in demo/)"
+	@echo "make test      everything: style, types, import rules, tests"
+	@echo "make validate  the long validations, recorded in docs/validation.md"
+	@echo "make bench     the benchmarks, written to docs/benchmarks.md"
+	@echo "make lint | wheel | clean"
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Vertecast needs Python 3.11 or newer, this is %d.%d; install one and run make PYTHON=python3.12" % v[:2])'
+	@$(MAKE) --no-print-directory system
+	@$(PYTHON) -m venv $(VENV) || { echo "python3-venv is missing: apt-get install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+# numba's threads need GNU OpenMP. As root on Debian or Ubuntu it is installed; elsewhere the line to run is printed.
+system:
+	@if ldconfig -p 2>/dev/null | grep -q 'libgomp\.so\.1'; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq libgomp1; \
+	else echo "Missing: libgomp1 (solvers then run on one thread). Install it with: apt-get install libgomp1"; fi
+
+demo: $(STAMP)
+	$(BIN)/vertecast demo --out demo
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell src tests docs README.md CHANGELOG.md CONTRIBUTING.md
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+validate: $(STAMP)
+	$(BIN)/python -m pytest -m slow
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks
+
+wheel: $(STAMP)
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf $(VENV) dist build demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""A case: stages in order, and the run folder they write (atomic, with manifest and schemas)."""

@@ -1,0 +1,78 @@
+"""The manifest: what a run read, used, wrote and skipped. Everything outside ``run`` is the same for the same case."""
+
+import resource
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from vertecast.core.observer import Observer
+from vertecast.core.parameters import ParameterUse
+from vertecast.core.provenance import digest, merged_uses, software_versions
+
+SCHEMA = "vertecast.manifest/1"
+NOTICE = "Research and education; not a medical device."
+
+
+@dataclass(slots=True)
+class Record:
+    """Collects, while a command runs, what its manifest will say."""
+
+    command: str
+    observer: Observer
+    seed: int | None = None
+    inputs: dict[str, Path] = field(default_factory=dict)
+    uses: list[ParameterUse] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    skipped: list[dict[str, str]] = field(default_factory=list)
+    _stages: list[dict[str, Any]] = field(default_factory=list)
+    _started: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time one stage and note the peak memory at its end."""
+        self.observer.begin(name)
+        start = time.perf_counter()
+        yield
+        seconds = round(time.perf_counter() - start, 3)
+        self._stages.append({"name": name, "seconds": seconds, "peak_memory_mib": _peak_memory_mib()})
+
+    def warn(self, sentence: str) -> None:
+        """Keep a warning for the manifest and say it at once."""
+        if sentence not in self.warnings:
+            self.warnings.append(sentence)
+            self.observer.warn(sentence)
+
+    def skip(self, artefact: str, remedy: str) -> None:
+        """Note an artefact that cannot be made here, with the remedy."""
+        self.skipped.append({"artefact": artefact, "reason": remedy})
+        self.warn(f"{artefact} skipped: {remedy}")
+
+    def manifest(self, outputs: Mapping[str, str]) -> dict[str, Any]:
+        """Return the manifest; ``outputs`` maps each file to what it holds."""
+        return {
+            "schema": SCHEMA,
+            "notice": NOTICE,
+            "command": self.command,
+            "software": software_versions(),
+            "inputs": [{"role": role, "sha256": digest(path).sha256} for role, path in self.inputs.items()],
+            "seed": self.seed,
+            "parameters": merged_uses(self.uses),
+            "warnings": self.warnings,
+            "skipped": self.skipped,
+            "outputs": [{"file": name, "holds": holds} for name, holds in sorted(outputs.items())],
+            "run": {
+                "started": self._started.isoformat(timespec="seconds"),
+                "paths": {role: str(path) for role, path in self.inputs.items()},
+                "stages": self._stages,
+            },
+        }
+
+
+def _peak_memory_mib() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
