@@ -13,3 +13,19 @@ def data_dir() -> Path:
     if not DATA.is_dir():
         pytest.skip("real CTs (../shared/data) are not on this machine")
     return DATA
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test that uses the real CTs, so that it can be counted."""
+    for item in items:
+        if "data_dir" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.data)
+
+
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """Turn a skipped data test into a failure where the data is there: a skip would hide it."""
+    skipped = call.excinfo is not None and call.excinfo.errisinstance(pytest.skip.Exception)
+    if skipped and DATA.is_dir() and item.get_closest_marker("data"):
+        assert call.excinfo is not None
+        reason = f"{item.nodeid} skipped although the data is here: {call.excinfo.value}"
+        call.excinfo = pytest.ExceptionInfo.from_exception(AssertionError(reason))

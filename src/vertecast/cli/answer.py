@@ -1,4 +1,4 @@
-"""How every command answers: a progress bar while it works, then a table or one JSON object, or one sentence of error."""
+"""How every command answers: a progress bar while it works, then a table, one JSON object or one sentence of error."""
 
 import json
 import sys

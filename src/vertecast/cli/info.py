@@ -43,7 +43,9 @@ def info(
 
 def schema_names() -> list[str]:
     """Return the names of the published schemas."""
-    return sorted(f.name.removesuffix(".schema.json") for f in data_file("schema").iterdir() if f.name.endswith(".json"))
+    return sorted(
+        f.name.removesuffix(".schema.json") for f in data_file("schema").iterdir() if f.name.endswith(".json")
+    )
 
 
 def read_schema(name: str) -> dict[str, object]:

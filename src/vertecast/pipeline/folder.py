@@ -63,7 +63,12 @@ def _publish(staging: Path, out: Path) -> None:
 def _explained(exc: OSError, out: Path) -> InputError:
     if exc.errno in _FULL:
         free = shutil.disk_usage(out if out.exists() else out.parent).free / 2**20
-        return InputError(f"the disk of {out} is full ({free:.1f} MiB free); nothing was written, free some space or choose another --out")
+        return InputError(
+            f"the disk of {out} is full ({free:.1f} MiB free); "
+            "nothing was written, free some space or choose another --out"
+        )
     if isinstance(exc, PermissionError):
         return InputError(f"{exc.filename or out} cannot be written (permission denied); choose another --out")
-    return InputError(f"{exc.filename or out} cannot be written or read: {exc.strerror or exc}; check the path and --out")
+    return InputError(
+        f"{exc.filename or out} cannot be written or read: {exc.strerror or exc}; check the path and --out"
+    )
