@@ -1,5 +1,6 @@
 """Shared fixtures: where the real CTs are. On a user's machine they are absent and those tests say so and skip."""
 
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.data)
 
 
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turn a skipped data test into a failure where the data is there: a skip would hide it."""
-    skipped = call.excinfo is not None and call.excinfo.errisinstance(pytest.skip.Exception)
-    if skipped and DATA.is_dir() and item.get_closest_marker("data"):
-        assert call.excinfo is not None
-        reason = f"{item.nodeid} skipped although the data is here: {call.excinfo.value}"
-        call.excinfo = pytest.ExceptionInfo.from_exception(AssertionError(reason))
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and DATA.is_dir() and item.get_closest_marker("data"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped although the data is here: {report.longrepr}"
+    return report

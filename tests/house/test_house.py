@@ -1,4 +1,4 @@
-"""Proves: the conventions of the house hold everywhere: frozen dataclasses with known units, light import, public names."""
+"""Proves: the conventions of the house hold everywhere: frozen dataclasses, known units, light import, public names."""
 
 import dataclasses
 import importlib
@@ -70,10 +70,13 @@ def test_every_public_function_is_typed() -> None:
     assert untyped == []
 
 
+HEAVY = ("numpy", "scipy", "numba", "SimpleITK", "matplotlib", "pydicom")
+
+
 @pytest.mark.parametrize(
     "code", ["import vertecast", "from vertecast.cli import app; app(['info'], standalone_mode=False)"]
 )
 def test_light_things_import_nothing_heavy(code: str) -> None:
-    probe = f"{code}\nimport sys\nprint('heavy:', sorted({{'numpy', 'scipy', 'numba', 'SimpleITK', 'matplotlib', 'pydicom'}} & set(sys.modules)))"
+    probe = f"{code}\nimport sys\nprint('heavy:', sorted(set({HEAVY}) & set(sys.modules)))"
     answer = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert answer.stdout.splitlines()[-1] == "heavy: []"
