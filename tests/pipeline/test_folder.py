@@ -48,8 +48,8 @@ def test_a_full_disk_is_said_and_nothing_is_written(tmp_path: Path, monkeypatch:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "replace", full)
-    sentence = r"the disk of .*run is full \(.* MiB free\); nothing was written"
+    monkeypatch.setattr(Path, "replace", full)
+    sentence = r"run cannot be written: the disk is full \(.* MiB free there\); free some space"
     with pytest.raises(InputError, match=sentence), run_folder(tmp_path / "run") as staging:
         write_json(staging / "spine.json", {})
     assert listing(tmp_path) == []
@@ -62,7 +62,10 @@ def test_a_full_file_system_is_said_and_nothing_is_written(tmp_path: Path) -> No
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True).returncode:
         pytest.skip("this system does not let root mount a tmpfs")
     try:
-        with pytest.raises(InputError, match=r"the disk of .*run is full"), run_folder(disk / "run") as staging:
+        with (
+            pytest.raises(InputError, match=r"run cannot be written: the disk is full"),
+            run_folder(disk / "run") as staging,
+        ):
             (staging / "large.bin").write_bytes(b"0" * 2**21)
         assert listing(disk) == []
     finally:

@@ -1,8 +1,6 @@
 """The run folder: written whole or not at all, the manifest last."""
 
-import errno
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from vertecast.core.errors import InputError
+from vertecast.core.files import disk_errors
 
 MANIFEST = "manifest.json"
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 @contextmanager
@@ -33,13 +31,12 @@ def run_folder(out: Path) -> Iterator[Path]:
     made = not out.exists()
     staging: Path | None = None
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=".partial-", dir=out))
-        yield staging
-        _publish(staging, out)
+        with disk_errors(out):
+            out.mkdir(parents=True, exist_ok=True)
+            staging = Path(tempfile.mkdtemp(prefix=".partial-", dir=out))
+            yield staging
+            _publish(staging, out)
         made = False
-    except OSError as exc:
-        raise _explained(exc, out) from exc
     finally:
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)
@@ -57,18 +54,4 @@ def _publish(staging: Path, out: Path) -> None:
     for file in files:
         target = out / file.relative_to(staging)
         target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(file, target)  # noqa: PTH105 -- the atomic one
-
-
-def _explained(exc: OSError, out: Path) -> InputError:
-    if exc.errno in _FULL:
-        free = shutil.disk_usage(out if out.exists() else out.parent).free / 2**20
-        return InputError(
-            f"the disk of {out} is full ({free:.1f} MiB free); "
-            "nothing was written, free some space or choose another --out"
-        )
-    if isinstance(exc, PermissionError):
-        return InputError(f"{exc.filename or out} cannot be written (permission denied); choose another --out")
-    return InputError(
-        f"{exc.filename or out} cannot be written or read: {exc.strerror or exc}; check the path and --out"
-    )
+        file.replace(target)
