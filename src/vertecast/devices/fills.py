@@ -18,7 +18,7 @@ class CementCard:
     handling_temperature: float = quantity("degC", "room temperature these times hold for")
     hardening: float = quantity("s", "time after mixing at which it is hard in the body")
     opacifier: str = quantity("1", "what makes it visible on X-ray")
-    opacifier_fraction: float = quantity("1", "mass fraction of the opacifier")
+    opacifier_fraction: float = quantity("1", "mass fraction of the opacifier in the powder")
 
     def __post_init__(self) -> None:
         if self.viscosity_class not in VISCOSITIES:
