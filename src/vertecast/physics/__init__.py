@@ -1,0 +1,1 @@
+"""Laws: parameters and pure functions; no arrays are advanced here and no time is owned here."""
