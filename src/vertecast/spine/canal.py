@@ -40,7 +40,7 @@ class Canal:
     area_mm2, ap_mm, transverse_mm : at mid-pedicle height, in the plane across z of the vertebral frame
     slab_mm : thickness of the slab whose bone closed the ring; 0 when one plane was a ring by itself, None when open
     centre_lps : (3,), mm; None when the ring is open
-    canal_mask : (nx, ny, nz) on the anatomy's grid: the lumen between the endplates' heights; None when the ring is open
+    canal_mask : (nx, ny, nz) on the anatomy's grid: the lumen at the body's heights; None when open
     """
 
     area_mm2: Measured
@@ -122,7 +122,7 @@ def pedicle_height(solid: Solid, wall: float) -> float:
 
 def _find_lumen(solid: Solid, wall: float, z: float, p: CanalParameters) -> _Lumen | None:
     count = int(np.ceil(p.half_width / p.step))
-    x = np.arange(-count, count + 1) * p.step
+    x = np.arange(-count, count + 1, dtype=np.float64) * p.step
     y = np.arange(wall - 8.0, wall + p.depth, p.step)
     heights = np.arange(-p.max_slab, 0.5 * p.max_slab + 0.5)
     points = np.stack(np.meshgrid(x, y, z + heights, indexing="ij"), axis=-1)
@@ -143,7 +143,7 @@ def _hole(ring: NDArray[np.bool_], seed_y: int, p: CanalParameters) -> NDArray[n
     """Return the closed hole around the midline behind the wall, or None when it is open or of no canal's size."""
     labels, _ = ndimage.label(~ring)
     middle = ring.shape[0] // 2
-    reach = int(round(3.0 / p.step))
+    reach = round(3.0 / p.step)
     seeds = labels[middle - reach : middle + reach + 1, seed_y : seed_y + 2 * reach]
     found, counts = np.unique(seeds[seeds > 0], return_counts=True)
     edge = set(np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])).tolist())
@@ -185,11 +185,11 @@ def _diameter(inside: NDArray[np.bool_], step: float) -> float:
 
 
 def _mask(anatomy: Anatomy, lumen: _Lumen, p: CanalParameters) -> NDArray[np.bool_]:
-    """Mark the lumen on the crop: the ring's hole, a little wider, carried along z over the body's height, less bone."""
+    """Mark the lumen on the crop: the ring's hole, a little wider, carried over the body's height, less bone."""
     coordinates = anatomy.coordinates()
     z = coordinates[..., 2]
     low, high = np.percentile(z[anatomy.body], [1.0, 99.0])
-    margin = int(round(p.foraminal_margin / p.step))
+    margin = round(p.foraminal_margin / p.step)
     wide = ndimage.binary_dilation(lumen.inside, iterations=margin)
     i = np.rint((coordinates[..., 0] - lumen.x[0]) / p.step).astype(np.intp)
     j = np.rint((coordinates[..., 1] - lumen.y[0]) / p.step).astype(np.intp)
