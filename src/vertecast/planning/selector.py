@@ -18,7 +18,6 @@ from vertecast.planning.rules.logic import Truth
 from vertecast.planning.rules.packs import Role, Stance, load_pack
 from vertecast.planning.rules.verdicts import Verdict, judge
 
-
 COMPLICATIONS = ("tension_band_failure", "focal_lesion", "vertebra_plana", "cortical_breach", "contrast_allergy")
 """Facts that turn the choice away from the usual one."""
 

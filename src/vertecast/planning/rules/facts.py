@@ -100,10 +100,8 @@ _SPINE_FACTS = frozenset(
     {
         "height_loss_percent",
         "local_kyphosis_deg",
-        "wedge_deg",
         "posterior_loss_percent",
         "trabecular_hu",
-        "cleft",
         "acuity",
     }
 )

@@ -173,28 +173,33 @@ def disagreement(verdicts: Iterable[Verdict]) -> Disagreement | None:
 
 def _walk(pack: Pack, facts: Facts) -> _Open:
     """Go through the cases in order, then the score or the table; stop at the first that surely holds."""
-    nodes = pack.nodes
-    passed: list[Finding] = []
-    open_answers: list[str] = []
+    stages: list[tuple[str, Finding]] = []
     for case in pack.cases:
-        finding = evaluate(case.when, facts, nodes)
-        passed.append(finding)
-        if finding.truth is not Truth.FALSE:
-            open_answers.append(case.answer)
+        finding = evaluate(case.when, facts, pack.nodes)
+        stages.append((case.answer, finding))
         if finding.truth is Truth.TRUE:
-            break
-    totals = None
-    if not passed or passed[-1].truth is not Truth.TRUE:
-        end = _scored(pack.score, pack, facts) if pack.score else _looked_up(_table_of(pack), pack, facts)
-        open_answers += end.answers
-        passed.append(end.finding)
-        totals = end.totals
-    answers = tuple(dict.fromkeys(open_answers))
+            return _open(stages, None)
+    end = _scored(pack.score, pack, facts) if pack.score else _looked_up(_table_of(pack), pack, facts)
+    return _open(stages, end)
+
+
+def _open(stages: list[tuple[str, Finding]], end: _Open | None) -> _Open:
+    """Join the cases, and what follows them, to what is left open; a case that changes nothing gives no ground."""
+    answers = end.answers if end else ()
+    grounds = [end.finding] if end else []
+    for answer, finding in reversed(stages):
+        matters = answers not in ((), (answer,)) or finding.truth is Truth.TRUE
+        if finding.truth is not Truth.FALSE:
+            answers = (answer, *(a for a in answers if a != answer))
+        if finding.truth.decided or matters:
+            grounds.append(finding)
     if len(answers) > 1:
-        undecided = [f for f in passed if f.missing or f.borderline]
-        return _Open(answers, _merged(Truth.UNKNOWN, undecided), totals)
-    sure = [f for f in passed if f.truth.decided]
-    return _Open(answers, _merged(Truth.TRUE, sure), totals)
+        return _Open(answers, _merged(Truth.UNKNOWN, [f for f in grounds if f.missing or f.borderline]), _totals(end))
+    return _Open(answers, _merged(Truth.TRUE, [f for f in grounds if f.truth.decided]), _totals(end))
+
+
+def _totals(end: _Open | None) -> tuple[int, int] | None:
+    return end.totals if end else None
 
 
 def _merged(truth: Truth, findings: list[Finding]) -> Finding:
@@ -212,10 +217,10 @@ def _scored(score: Score, pack: Pack, facts: Facts) -> _Open:
     reachable = [sorted(points) for points, _, _ in parts]
     sums = _sums(reachable)
     answers = tuple(dict.fromkeys(score.answer(total) for total in sorted(sums)))
-    could = [_sums([*reachable[:i], sorted(parts[i][2]), *reachable[i + 1 :]]) for i in range(len(parts))]
-    matters = [len({score.answer(t) for t in totals}) > 1 for totals in could]
+    could = [sorted(points) for _, _, points in parts]
+    matters = [_item_matters(score, _sums([*could[:i], *could[i + 1 :]]), could[i]) for i in range(len(parts))]
     grounds = [
-        finding if matter or finding.truth is Truth.TRUE else Finding(finding.truth, finding.clauses)
+        finding if matter else Finding(finding.truth, finding.clauses)
         for (_, finding, _), matter in zip(parts, matters, strict=True)
     ]
     truth = Truth.TRUE if len(answers) == 1 else Truth.UNKNOWN
@@ -240,6 +245,11 @@ def _points(item: Item, pack: Pack, facts: Facts) -> tuple[set[int], Finding, se
     if item.unknown is not None and any(f.truth is Truth.UNKNOWN for f in grounds):
         counted.add(item.unknown)
     return counted, _merged(Truth.UNKNOWN, grounds), could | counted
+
+
+def _item_matters(score: Score, others: set[int], points: list[int]) -> bool:
+    """Tell whether, for some total of the other items, the points of this one make a difference."""
+    return any(len({score.answer(total + p) for p in points}) > 1 for total in others)
 
 
 def _sums(reachable: list[list[int]]) -> set[int]:
