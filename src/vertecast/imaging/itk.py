@@ -1,7 +1,6 @@
 """NRRD and MetaImage to a raster in LPS, decoded by SimpleITK."""
 
 from pathlib import Path
-
 from typing import Any
 
 import numpy as np
