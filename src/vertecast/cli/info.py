@@ -1,7 +1,6 @@
 """``vertecast info``: versions, what is installed, and the published schemas."""
 
 import json
-from importlib.util import find_spec
 from typing import Annotated
 
 import typer
@@ -11,9 +10,7 @@ from vertecast.cli.answer import JsonFlag, QuietFlag, answering
 from vertecast.core.errors import InputError
 from vertecast.core.parameters import data_file
 from vertecast.core.provenance import software_versions
-
-EXTRAS = {"report": ("matplotlib",), "dicom": ("highdicom",)}
-"""The modules that tell whether an extra is installed."""
+from vertecast.pipeline.extras import EXTRAS, missing_extra
 
 
 def info(
@@ -32,7 +29,7 @@ def info(
             print(json.dumps(read_schema(schema), indent=2))
             return
         versions = software_versions()
-        extras = {name: all(find_spec(module) for module in modules) for name, modules in EXTRAS.items()}
+        extras = {name: missing_extra(name) is None for name in EXTRAS}
         table = Table("software", "version", title="Vertecast: research and education, not a medical device")
         for name, version in versions.items():
             table.add_row(name, version)
