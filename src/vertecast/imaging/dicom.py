@@ -10,6 +10,8 @@ import SimpleITK
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.utils import pixel_array
 
 from vertecast.core.errors import InputError
 from vertecast.imaging.dicom_files import Source, found_sources, number, read_header, text
@@ -135,9 +137,7 @@ def _pixels(name: str, frames: tuple[Frame, ...], header: Dataset) -> tuple[NDAr
                 f"{frame.source.name}: {stored.shape} pixels, header says {(rows, columns)}; copy it again"
             )
         with np.errstate(all="ignore"):
-            array[..., k] = (stored.astype(array.dtype) * array.dtype.type(frame.slope)).T + array.dtype.type(
-                frame.intercept
-            )
+            array[..., k] = (stored * frame.slope + frame.intercept).T
         if low is not None:
             outside = _padding(stored, low, high).T
             padded += int(outside.sum())
@@ -167,9 +167,9 @@ def _decoded(frame: Frame) -> NDArray[Any]:
         syntax = getattr(dataset.file_meta, "TransferSyntaxUID", None)
         if syntax is None:
             dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
-        elif syntax.is_compressed and not pydicom.pixels.get_decoder(syntax).is_available:
+        elif syntax.is_compressed and not get_decoder(syntax).is_available:
             return _decoded_by_gdcm(source, frame)
-        return pydicom.pixels.pixel_array(dataset, index=frame.index)
+        return pixel_array(dataset, index=frame.index)
 
 
 def _decoded_by_gdcm(source: Source, frame: Frame) -> NDArray[Any]:

@@ -100,9 +100,9 @@ def resampled_mask(mask: NDArray[np.bool_], source: Grid, grid: Grid) -> NDArray
 
 
 def signed_distance(mask: NDArray[np.bool_], spacing: ArrayLike) -> NDArray[np.float32]:
-    """(nx, ny, nz), mm: distance to the mask's surface, positive inside, from the nearest voxel centre of the other side.
+    """(nx, ny, nz), mm: distance to the nearest voxel centre of the other side, positive inside, negative outside.
 
-    Half a voxel is taken off along the way, so that inside and outside are treated alike.
+    Between neighbours on both sides it is odd, so that its zero lies half-way between them.
     """
     edges = np.asarray(spacing, float)
     inside = ndimage.distance_transform_edt(mask, edges)
@@ -153,6 +153,14 @@ def reoriented(image: S, axes: tuple[int, int, int], signs: tuple[int, int, int]
     steps = tuple(slice(None, None, sign) for sign in signs)
     grid = Grid.from_affine(tuple(shape[list(axes)]), image.grid.lps_from_voxel.matrix @ old_from_new)
     return _rebuilt(image, grid, lambda array: array.transpose(axes)[steps].copy(order="F"))
+
+
+def canonical_order(grid: Grid) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """Return the axes and signs for :func:`reoriented` that bring a grid nearest to left, posterior, superior."""
+    cosines = grid.directions
+    axes = max(itertools.permutations((0, 1, 2)), key=lambda one: sum(abs(cosines[i, a]) for i, a in enumerate(one)))
+    signs = tuple(1 if cosines[i, a] >= 0 else -1 for i, a in enumerate(axes))
+    return axes, signs  # type: ignore[return-value]
 
 
 def aligned_grid(vert_from_lps: Transform, bounds_mm: ArrayLike, spacing: float) -> Grid:
