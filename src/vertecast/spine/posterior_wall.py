@@ -191,9 +191,8 @@ def _share(value: float, wall: _Wall, at: tuple[int, int], error: float) -> Meas
 def _excess(beyond: NDArray[np.float64], references: list[_Wall], error: float, size: int) -> Measured:
     if not references:
         return Measured.unknown("no intact reference wall was given")
-    heights = np.linspace(0.0, 1.0, beyond.shape[1])
     normal = np.mean(
-        [_on_heights(ndimage.uniform_filter(one.beyond_line, size), heights) for one in references], axis=0
+        [_stretched(ndimage.uniform_filter(one.beyond_line, size), beyond.shape) for one in references], axis=0
     )
     value = float((beyond - normal).max())
     return Measured.with_error(
@@ -201,9 +200,11 @@ def _excess(beyond: NDArray[np.float64], references: list[_Wall], error: float, 
     )
 
 
-def _on_heights(values: NDArray[np.float64], heights: NDArray[np.float64]) -> NDArray[np.float64]:
-    own = np.linspace(0.0, 1.0, values.shape[1])
-    return np.array([np.interp(heights, own, row) for row in values])
+def _stretched(values: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Stretch a wall to another wall's width and height, since no two vertebrae have the same."""
+    i, k = (np.linspace(0.0, have - 1.0, want) for have, want in zip(values.shape, shape, strict=True))
+    lattice = np.stack(np.meshgrid(i, k, indexing="ij"))
+    return np.asarray(ndimage.map_coordinates(values, lattice, order=1, mode="nearest"))
 
 
 def _narrowing(wall: _Wall, references: list[_Wall], error: float) -> Measured:
