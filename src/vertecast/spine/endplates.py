@@ -14,7 +14,6 @@ from vertecast.imaging.grid import Grid
 from vertecast.spine.sampling import FrameSample, sample_mask
 from vertecast.spine.surface import Faces, HeightField, fit_height_field, mask_faces
 
-
 _REFITS = 3
 _OUTLIER = 0.5  # mm beyond the staircase at which a face is no part of the surface
 _RIM = 1.0  # mm from the outline, beyond one voxel, within which only faces along the normal are the endplate's

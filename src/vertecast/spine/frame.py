@@ -141,9 +141,7 @@ def _fade(distance: NDArray[np.float64], limit: float) -> NDArray[np.float64]:
     return np.asarray(np.clip((limit - distance) / 6.0 + 0.5, 0.0, 1.0))
 
 
-def _mirror_score(
-    slabs: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64], yaw: float
-) -> float:
+def _mirror_score(slabs: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64], yaw: float) -> float:
     """Peak of the bone's convolution with itself along x: at twice the place of the mirror plane."""
     turn = np.array([[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]])
     pitch = x[1] - x[0]
