@@ -19,6 +19,9 @@ NUMBERED = ("verse", "totalseg", "tptbox", "totalseg_v1")
 CHOICES = ("auto", *NUMBERED, "seg")
 """What ``--dialect`` takes."""
 
+_NAMES = "|".join(NUMBERED)
+_SURE = 3  # structures in craniocaudal order; chance gives one order in six
+
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
@@ -61,7 +64,8 @@ def decided_dialect(
 
     A numbering fits if it knows all the integers, names at least one vertebra by them, puts them in craniocaudal order
     (VerSe numbers grow downward, TotalSegmentator's upward), and no neighbours lie farther apart than vertebrae do.
-    TotalSegmentator 1 is considered only where it names a vertebra that version 2 does not have.
+    Three structures in order decide against one that fits by chance; fewer decide only where no other numbering could
+    be meant. TotalSegmentator 1 is never decided for: upside down it looks like VerSe, so it is asked for.
 
     Parameters
     ----------
@@ -72,26 +76,29 @@ def decided_dialect(
     Raises
     ------
     InputError
-        If none or more than one fits; the message names the option that decides.
+        If none or more than one could be meant; the message names the option that decides.
     """
-    fitting = [one for one in map(load_dialect, NUMBERED) if _fits(one, centroids, limits)]
     integers = set(centroids)
-    first = load_dialect("verse")
-    if with_subregions or not integers <= first.known:
-        fitting = [one for one in fitting if one.name != "verse"]
-    else:
-        fitting = [one for one in fitting if one.name != "tptbox"]
-    older = min(load_dialect("totalseg").values.values())
-    fitting = [one for one in fitting if one.name != "totalseg_v1" or min(one.present(integers).values()) < older]
-    if len(fitting) == 1:
-        return fitting[0]
+    subregional = with_subregions or not integers <= load_dialect("verse").known
+    downward = load_dialect("tptbox" if subregional else "verse")
+    current, older = load_dialect("totalseg"), load_dialect("totalseg_v1")
+    fitting = [one for one in (downward, current) if _fits(one, centroids, limits)]
+    readings = sorted(fitting, key=lambda one: -len(_chain(one, centroids)))
+    if readings:
+        best = len(_chain(readings[0], centroids))
+        if best >= _SURE:
+            readings = [one for one in readings if len(_chain(one, centroids)) > best - 2]
+        else:
+            readings += [one for one in (downward, current) if one not in fitting and _close(one, centroids)]
+    if _is_version_one(older, current, centroids, limits):
+        readings.append(older)
+    if len(readings) == 1 and readings[0] is not older:
+        return readings[0]
     listed = _listed(integers)
-    if not fitting:
+    if not readings:
         raise InputError(_none_fits(name, listed, centroids, limits))
-    readings = "; ".join(f"{one.name}: {_levels(one, integers)}" for one in fitting)
-    raise InputError(
-        f"{name}: label values {listed} are ambiguous ({readings}); say which with --dialect {'|'.join(NUMBERED)}"
-    )
+    said = "; ".join(f"{one.name}: {_levels(one, integers)}" for one in readings)
+    raise InputError(f"{name}: label values {listed} are ambiguous ({said}); say which with --dialect {_NAMES}")
 
 
 def order_faults(dialect: Dialect, centroids: Mapping[int, NDArray[np.float64]]) -> list[str]:
@@ -116,6 +123,21 @@ def _fits(dialect: Dialect, centroids: Mapping[int, NDArray[np.float64]], limits
     return True
 
 
+def _close(dialect: Dialect, centroids: Mapping[int, NDArray[np.float64]]) -> bool:
+    """Tell whether a numbering could be meant although its order fails at one place."""
+    named = bool(dialect.present(centroids)) and set(centroids) <= dialect.known
+    return named and len(order_faults(dialect, centroids)) <= 1
+
+
+def _is_version_one(
+    older: Dialect, current: Dialect, centroids: Mapping[int, NDArray[np.float64]], limits: Limits
+) -> bool:
+    """Tell whether a map lies like a spine in TotalSegmentator 1, with vertebrae that are organs in version 2."""
+    lowest = min(*current.values.values(), *current.below)
+    numbers = list(older.present(centroids).values())
+    return len(numbers) >= _SURE and min(numbers) < lowest and _fits(older, centroids, limits)
+
+
 def _chain(dialect: Dialect, centroids: Mapping[int, NDArray[np.float64]]) -> list[tuple[str, int]]:
     levels = [(str(level), number) for level, number in dialect.present(centroids).items()]
     return levels + [(f"label {number}", number) for number in dialect.below if number in centroids]
@@ -131,7 +153,7 @@ def _none_fits(name: str, listed: str, centroids: Mapping[int, NDArray[np.float6
     faults = order_faults(named[0], centroids) or [f"neighbours lie more than {limits.level_distance:g} mm apart"]
     return (
         f"{name}: label values {listed} fit no numbering in craniocaudal order (read as {named[0].name}, {faults[0]}); "
-        f"check the orientation in the header, or say the numbering with --dialect {'|'.join(NUMBERED)}"
+        f"check the orientation in the header, or say the numbering with --dialect {_NAMES}"
     )
 
 
