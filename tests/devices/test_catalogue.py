@@ -47,7 +47,7 @@ def test_needles_are_8_to_15_gauge_and_shrink_with_it() -> None:
     assert all(a.inner_diameter > b.inner_diameter for a, b in itertools.pairwise(tubes))
     g11 = CATALOGUE.needles["11G"].values
     assert (g11.outer_diameter, g11.radius) == (3.05, 1.525)
-    assert g11.dead_volume == pytest.approx(math.pi * 2.39**2 / 4 * 120)
+    assert g11.dead_volume == pytest.approx(math.pi * 2.39**2 / 4 * 150)
 
 
 def test_every_balloon_passes_some_cannula_and_express_passes_10_g() -> None:

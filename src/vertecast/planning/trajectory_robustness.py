@@ -1,0 +1,47 @@
+"""Robustness: the share of paths, perturbed as a hand perturbs them, that still pass every gate."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vertecast.planning.site import SideView
+from vertecast.planning.trajectory import Approach, Lines, Tool
+from vertecast.planning.trajectory_gates import judge_lines
+from vertecast.planning.trajectory_rules import TrajectoryRules
+
+SAMPLES = 1000
+_STEP = 1.0  # mm
+
+
+def perturbed(line: Lines, in_bone: float, rules: TrajectoryRules, *, samples: int, seed: int) -> Lines:
+    """Return copies of one path whose entry point is shifted and whose direction is turned, both Gaussian.
+
+    Parameters
+    ----------
+    line : one path; in_bone : mm from its entry to its tip; the needle goes in as deep as planned
+    """
+    drawn = np.random.default_rng(seed).standard_normal((samples, 4))
+    forward = line.forward[0]
+    lateral, upward = _across(forward)
+    entry = line.tip[0] - in_bone * forward
+    shift = rules.sigma_shift * (drawn[:, :1] * lateral + drawn[:, 1:2] * upward)
+    turn = np.radians(rules.sigma_angle) * (drawn[:, 2:3] * lateral + drawn[:, 3:4] * upward)
+    turned = forward + turn
+    turned /= np.linalg.norm(turned, axis=1, keepdims=True)
+    return Lines(entry + shift + in_bone * turned, turned)
+
+
+def robustness(
+    line: Lines, in_bone: float, view: SideView, tool: Tool, approach: Approach, rules: TrajectoryRules,
+    *, samples: int = SAMPLES, seed: int = 0,
+) -> float:  # fmt: skip
+    """Return the share of the perturbed paths that pass every gate; the same seed on both sides, mirrored."""
+    lines = perturbed(line, in_bone, rules, samples=samples, seed=seed)
+    judged = judge_lines(lines, view, tool, approach, rules, step=_STEP)
+    return float((judged.worst >= 0).mean())
+
+
+def _across(forward: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return two unit vectors across a direction: lateral and upward in the side frame."""
+    lateral = np.array([1.0, 0.0, 0.0]) - forward * forward[0]
+    lateral /= np.linalg.norm(lateral)
+    return lateral, np.cross(lateral, forward)
