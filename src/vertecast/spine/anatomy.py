@@ -1,6 +1,7 @@
 """One vertebra, split and oriented: what every measurement of it starts from."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from vertecast.core.frames import Transform
 from vertecast.core.levels import Level
 from vertecast.imaging.grid import Grid
+from vertecast.spine.solid import Solid
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,3 +36,13 @@ class Anatomy:
         """(nx, ny, nz, 3), mm: every voxel centre in the vertebral frame."""
         indices = np.moveaxis(np.indices(self.grid.shape), 0, -1)
         return (self.vert_from_lps @ self.grid.lps_from_voxel).apply(indices)
+
+    @cached_property
+    def solid(self) -> Solid:
+        """The whole vertebra as a solid whose points are given in the vertebral frame."""
+        return Solid.from_mask(self.mask, self.grid, self.vert_from_lps)
+
+    @cached_property
+    def body_solid(self) -> Solid:
+        """The body as a solid whose points are given in the vertebral frame."""
+        return Solid.from_mask(self.body, self.grid, self.vert_from_lps)

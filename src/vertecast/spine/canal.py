@@ -29,6 +29,7 @@ class CanalParameters:
     wall_gap: float = quantity("mm", "how far behind the posterior wall the lumen is looked for first")
     foraminal_margin: float = quantity("mm", "how far the canal may widen beyond the ring above and below it")
     size_error: float = quantity("1", "half-width of the 95 % interval of a diameter, in voxels")
+    area_share: float = quantity("1", "share of the diameters' relative errors that reaches the area")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,8 +98,8 @@ def measure_canal(anatomy: Anatomy, pedicle_z: float | None = None, parameters: 
         return Canal.unknown("the labels hold the body only, no arch")
     if not anatomy.body.any():
         return Canal.unknown("the labels hold no vertebral body")
-    solid = Solid.from_mask(anatomy.mask, anatomy.grid, anatomy.vert_from_lps)
-    body = Solid.from_mask(anatomy.body, anatomy.grid, anatomy.vert_from_lps)
+    solid = anatomy.solid
+    body = anatomy.body_solid
     wall = posterior_wall_y(body)
     if not np.isfinite(wall):
         return Canal.unknown("the vertebral frame does not lie in the body")
@@ -165,9 +166,10 @@ def _as_canal(anatomy: Anatomy, solid: Solid, lumen: _Lumen, p: CanalParameters)
     transverse = float(np.ptp(lumen.x[at[:, 0]])) + p.step
     ap_error = p.size_error * solid.spacing_along([0.0, 1.0, 0.0])
     transverse_error = p.size_error * solid.spacing_along([1.0, 0.0, 0.0])
+    area_error = area * 0.5 * p.area_share * (ap_error / ap + transverse_error / transverse)
     method = f"transverse plane at mid-pedicle height, ring closed by a slab of {lumen.slab:.0f} mm"
     return Canal(
-        area_mm2=Measured.with_error(area, area * 0.5 * (ap_error / ap + transverse_error / transverse), method),
+        area_mm2=Measured.with_error(area, area_error, method),
         ap_mm=Measured.with_error(ap, ap_error, method),
         transverse_mm=Measured.with_error(transverse, transverse_error, method),
         slab_mm=lumen.slab,

@@ -11,6 +11,8 @@ from vertecast.core.parameters import Loaded, load_parameters
 from vertecast.core.quantities import quantity
 from vertecast.imaging.volume import Volume
 from vertecast.spine.anatomy import Anatomy
+from vertecast.spine.density import density_parameters, is_cemented, is_sclerotic, roi_parameters
+from vertecast.spine.roi import body_hu
 from vertecast.spine.solid import Solid
 
 PARAMETERS = "spine/fracture_line.toml"
@@ -42,6 +44,7 @@ class LineParameters:
     side_distance: float = quantity("mm", "distance kept from the side walls")
     near: float = quantity("mm", "bands nearer to an endplate than this are the endplate")
     far: float = quantity("mm", "bands farther from an endplate than this are not an impaction under it")
+    half_band: float = quantity("mm", "a band has fallen to both sides within this of its middle")
     prominence: float = quantity("HU", "least height of a band above, or depth below, both its sides")
     certainty: float = quantity("1", "and in standard errors between the sectors of the body")
     sector_share: float = quantity("1", "share of the sectors that must show the band by themselves")
@@ -88,7 +91,7 @@ def find_fracture_line(
     p = parameters or line_parameters().values
     if not anatomy.body.any():
         return FractureLine(LineState.UNKNOWN, (), ("the labels hold no vertebral body",))
-    body = Solid.from_mask(anatomy.body, anatomy.grid, anatomy.vert_from_lps)
+    body = anatomy.body_solid
     signs: list[tuple[LineSign, str]] = []
     found = _cortical_step(anatomy, body, p)
     if found:
@@ -103,11 +106,19 @@ def find_fracture_line(
     split = _split(lattice, p)
     if split:
         signs.append((LineSign.SPLIT, split))
-    return _judged(signs, coarsest, p)
+    return _judged(signs, coarsest, _is_other_bone(anatomy, volume), p)
 
 
-def _judged(signs: list[tuple[LineSign, str]], coarsest: float, p: LineParameters) -> FractureLine:
+def _is_other_bone(anatomy: Anatomy, volume: Volume) -> bool:
+    roi_p, limits = roi_parameters().values, density_parameters().values
+    body = body_hu(anatomy, volume, roi_p)
+    return is_cemented(body, roi_p, limits) or is_sclerotic(body, roi_p, limits)
+
+
+def _judged(signs: list[tuple[LineSign, str]], coarsest: float, is_other_bone: bool, p: LineParameters) -> FractureLine:
     kinds, words = tuple(s for s, _ in signs), tuple(t for _, t in signs)
+    if is_other_bone:
+        return FractureLine(LineState.UNKNOWN, kinds, (*words, "the body is cemented or sclerotic, which looks alike"))
     inner = any(kind is not LineSign.CORTICAL_STEP for kind in kinds)
     if LineSign.SPLIT in kinds or (inner and LineSign.CORTICAL_STEP in kinds):
         return FractureLine(LineState.PRESENT, kinds, words)
@@ -128,7 +139,7 @@ def _sample(anatomy: Anatomy, volume: Volume, body: Solid, p: LineParameters) ->
     points = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1)
     depth = body.depth_at(points)
     voxels = (anatomy.vert_from_lps @ volume.grid.lps_from_voxel).inverse.apply(points)
-    if (voxels.min(axis=(0, 1, 2)) < -1).any() or (voxels.max(axis=(0, 1, 2)) > np.array(volume.grid.shape)).any():
+    if ((voxels < -1.0) | (voxels > np.array(volume.grid.shape)))[depth > 0].any():
         return None
     hu = ndimage.map_coordinates(
         volume.hu.astype(np.float32, copy=False), np.moveaxis(voxels, -1, 0), order=1, mode="nearest"
@@ -167,10 +178,8 @@ def _bands(lattice: _BodyLattice, p: LineParameters) -> list[tuple[LineSign, str
             for sign, kind in ((1.0, LineSign.IMPACTION_BAND), (-1.0, LineSign.LUCENT_BAND)):
                 hit = _band_in(sign * profiles, p)
                 if hit and kind not in found:
-                    found[kind] = (
-                        f"{kind.value}, {hit[0]:.0f} mm {'below the upper' if upper else 'above the lower'} endplate of "
-                        f"{name}, {sign * hit[1]:+.0f} HU"
-                    )
+                    where = "below the upper" if upper else "above the lower"
+                    found[kind] = f"{kind.value}, {hit[0]:.0f} mm {where} endplate of {name}, {sign * hit[1]:+.0f} HU"
     return list(found.items())
 
 
@@ -189,29 +198,28 @@ def _sectors(columns: NDArray[np.intp], shape: tuple[int, ...]) -> list[NDArray[
 
 
 def _band_in(profiles: NDArray[np.float64], p: LineParameters) -> tuple[float, float] | None:
-    """Return place (mm) and prominence (HU) of a peak that the sectors agree on, or None."""
-    first, last = int(p.near / p.step), int(p.far / p.step)
+    """Return place (mm) and prominence (HU) of a narrow peak that the sectors agree on, or None."""
+    first, last, reach = int(p.near / p.step), int(p.far / p.step), round(p.half_band / p.step)
     mean = profiles.mean(axis=0)
     usable = np.isfinite(mean)
     stop = int(usable.argmin()) if not usable.all() else len(mean)
     best: tuple[float, float] | None = None
     for k in range(first, min(last, stop - 2)):
-        before, after = mean[max(first - 1, 0) : k + 1].min(), mean[k : min(stop, k + last)].min()
-        height = float(mean[k] - max(before, after))
-        if height < p.prominence or (best is not None and height <= best[1]):
-            continue
-        own = _own_prominence(profiles, k, first, stop)
+        window = slice(max(k - reach, first - 1, 0), min(k + reach + 1, stop))
+        own = _prominence(profiles[:, window], k - window.start)
+        height = float(_prominence(mean[None, window], k - window.start)[0])
         error = float(own.std(ddof=1) / np.sqrt(len(own)))
-        if height >= p.certainty * error and np.mean(own >= 0.5 * p.prominence) >= p.sector_share:
+        agreed = float(np.mean(own >= 0.5 * p.prominence))
+        certain = height >= max(p.prominence, p.certainty * error) and agreed >= p.sector_share
+        if certain and (best is None or height > best[1]):
             best = (k * p.step, height)
     return best
 
 
-def _own_prominence(profiles: NDArray[np.float64], k: int, first: int, stop: int) -> NDArray[np.float64]:
-    near = profiles[:, max(k - 1, 0) : k + 2].max(axis=1)
-    before = profiles[:, max(first - 1, 0) : k + 1].min(axis=1)
-    after = profiles[:, k:stop].min(axis=1)
-    return np.asarray(near - np.maximum(before, after))
+def _prominence(profiles: NDArray[np.float64], k: int) -> NDArray[np.float64]:
+    """Height of each profile at ``k`` above the higher of the lowest places on either side."""
+    top = profiles[:, max(k - 1, 0) : k + 2].max(axis=1)
+    return np.asarray(top - np.maximum(profiles[:, : k + 1].min(axis=1), profiles[:, k:].min(axis=1)))
 
 
 def _split(lattice: _BodyLattice, p: LineParameters) -> str | None:

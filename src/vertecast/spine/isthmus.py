@@ -17,6 +17,7 @@ class PedicleParameters:
 
     lattice_step: float = quantity("mm", "step of the lattice on which the bottleneck between body and arch is found")
     arch_reach: tuple[float, ...] = quantity("mm", "where behind the posterior wall the pedicle has ended in the arch")
+    isthmus_reach: tuple[float, ...] = quantity("mm", "where behind the posterior wall the isthmus is looked for first")
     lateral_mass: float = quantity("mm", "distance from the midline where the arch's lateral mass begins")
     midline_gap: float = quantity("mm", "half-width of the midline strip that belongs to neither side")
     half_width: float = quantity("mm", "how far sideways of the midline a pedicle is looked for")
@@ -63,7 +64,7 @@ class Cut:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Isthmus:
-    """The narrowest section of one pedicle, its forward normal, and how far the channel runs on both sides of it."""
+    """The narrowest section of one pedicle, the pedicle's forward axis, and how far it runs behind and in front."""
 
     cut: Cut
     forward: NDArray[np.float64]
@@ -88,7 +89,10 @@ def find_isthmus(solid: Solid, body: Solid, side: Side, p: PedicleParameters) ->
             f"narrowest section on the {side} is {cut.section.area:.0f} mm2, more than {p.max_area:.0f} mm2: "
             "body and arch are merged in the labels"
         )
-    return Isthmus(cut, forward, channel(solid, cut, forward, p))
+    offsets, centres = _channel(solid, cut, forward, p)
+    forward = _settled(forward, offsets, centres)
+    across = cut_across(solid, cut.centre, forward, p)
+    return Isthmus(across or cut, forward, (float(-offsets[0]), float(offsets[-1])))
 
 
 def posterior_wall_y(body: Solid) -> float:
@@ -123,20 +127,21 @@ def find_bottleneck(solid: Solid, body: Solid, side: Side, p: PedicleParameters)
     place = _bottleneck(depth, from_seed, to_seed)
     if place is None:
         return f"body and arch are not joined by bone on the {side} in the labels"
-    return np.asarray(points[_narrowest_coronal(depth, place, points[0, :, 0, 1] >= wall - 1.0)])
+    return np.asarray(points[_narrowest_coronal(depth, place, points[0, :, 0, 1] - wall, p)])
 
 
 def _narrowest_coronal(
-    depth: NDArray[np.float32], place: tuple[int, ...], allowed: NDArray[np.bool_]
+    depth: NDArray[np.float32], place: tuple[int, ...], behind: NDArray[np.float64], p: PedicleParameters
 ) -> tuple[int, int, int]:
     """Follow the bone from ``place`` through the coronal planes and return the middle of its smallest cross-section.
 
     The widest way may be limited by where it ends in the arch; the pedicle is then the smallest section before that.
+    ``behind`` is how far, mm, each plane lies behind the posterior wall.
     """
     best, least = (place[0], place[1], place[2]), np.inf
     at = (place[0], place[2])
     for j in range(place[1], -1, -1):
-        if not allowed[j]:
+        if behind[j] < p.isthmus_reach[0]:
             break
         labels, count = ndimage.label(depth[:, j] > 0)
         if count == 0:
@@ -147,7 +152,7 @@ def _narrowest_coronal(
         deepest = np.unravel_index(np.where(piece, depth[:, j], -np.inf).argmax(), piece.shape)
         at = (int(deepest[0]), int(deepest[1]))
         area = float(piece.sum())
-        if area < least:
+        if area < least and behind[j] <= p.isthmus_reach[1]:
             best, least = (at[0], j, at[1]), area
     return best
 
@@ -260,15 +265,31 @@ def _least_place(
     return narrowest.centre if narrowest is not None else centre
 
 
-def channel(solid: Solid, cut: Cut, forward: NDArray[np.float64], p: PedicleParameters) -> tuple[float, float]:
-    """Return how far, mm, behind and in front of the isthmus the sections stay hardly larger than it."""
-    reach = []
+def _channel(
+    solid: Solid, cut: Cut, forward: NDArray[np.float64], p: PedicleParameters
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return offsets (mm, along the axis) and centres of the sections that are hardly larger than the isthmus."""
+    kept = {0.0: cut.centre}
     for direction in (-1.0, 1.0):
-        offset = 0.0
-        while offset < 2.0 * p.slide:
-            further = cut_across(solid, cut.centre + direction * (offset + 0.5) * forward, forward, p)
+        for offset in np.arange(0.5, 2.0 * p.slide, 0.5):
+            further = cut_across(solid, cut.centre + direction * offset * forward, forward, p)
             if further is None or further.section.area > p.max_area_ratio * cut.section.area:
                 break
-            offset += 0.5
-        reach.append(offset)
-    return reach[0], reach[1]
+            kept[direction * float(offset)] = further.centre
+    order = sorted(kept)
+    return np.array(order), np.array([kept[offset] for offset in order])
+
+
+def _settled(
+    forward: NDArray[np.float64], offsets: NDArray[np.float64], centres: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the mean of the least section's normal and the line through the channel's centres.
+
+    The two err for different reasons (steps of the walls; flares that are not alike), so their mean errs less.
+    """
+    if len(offsets) < 3:
+        return forward
+    away = offsets - offsets.mean()
+    line = away @ (centres - centres.mean(axis=0)) / (away @ away)
+    mean = forward + line / np.linalg.norm(line)
+    return np.asarray(mean / np.linalg.norm(mean))

@@ -1,6 +1,6 @@
 """The two pedicles: where each is narrowest, how wide and high it is there, and along which line it runs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,8 +86,8 @@ def measure_pedicles(anatomy: Anatomy, parameters: PedicleParameters | None = No
         return {side: Pedicle.unknown(side, "the labels hold no vertebral body") for side in Side}
     if not anatomy.arch.any():
         return {side: Pedicle.unknown(side, "the labels hold the body only, no arch") for side in Side}
-    solid = Solid.from_mask(anatomy.mask, anatomy.grid, anatomy.vert_from_lps)
-    body = Solid.from_mask(anatomy.body, anatomy.grid, anatomy.vert_from_lps)
+    solid = anatomy.solid
+    body = anatomy.body_solid
     return {side: _measure_side(anatomy, solid, body, side, p) for side in Side}
 
 
@@ -109,7 +109,8 @@ def _is_cut_by_border(anatomy: Anatomy, cut: Cut) -> bool:
 
 def _as_pedicle(anatomy: Anatomy, solid: Solid, side: Side, isthmus: Isthmus, p: PedicleParameters) -> Pedicle:
     cut, forward = isthmus.cut, isthmus.forward
-    middle = [cut_across(solid, cut.centre + offset * forward, forward, p) for offset in (-1.0, 0.0, 1.0)]
+    fine = replace(p, section_step=p.section_step / 3.0)
+    middle = [cut_across(solid, cut.centre + offset * forward, forward, fine) for offset in (-1.0, 0.0, 1.0)]
     sections = [one.section for one in middle if one is not None]
     width = float(np.mean([one.chord(0.0) for one in sections]))
     height = float(np.mean([one.chord(np.pi / 2) for one in sections]))
@@ -122,7 +123,7 @@ def _as_pedicle(anatomy: Anatomy, solid: Solid, side: Side, isthmus: Isthmus, p:
         for axis in (cut.across, cut.upwards)
     )
     area_error = cut.section.area * (width_error / width + height_error / height) / 2.0
-    inscribed = min(one.inscribed() for one in sections)
+    inscribed = float(np.mean([one.inscribed() for one in sections]))
     to_lps = anatomy.vert_from_lps.inverse
     return Pedicle(
         side,

@@ -118,13 +118,13 @@ def _trace(anatomy: Anatomy, p: WallParameters) -> _Wall | str:
     """Return the wall between its corners, or why it cannot be traced."""
     if not anatomy.body.any():
         return "the labels hold no vertebral body"
-    body = Solid.from_mask(anatomy.body, anatomy.grid, anatomy.vert_from_lps)
-    whole = Solid.from_mask(anatomy.mask, anatomy.grid, anatomy.vert_from_lps)
+    body = anatomy.body_solid
+    whole = anatomy.solid
     x_low, x_high = np.percentile(anatomy.coordinates()[anatomy.body][:, 0], [1.0, 99.0])
     count = int(np.ceil(p.strip_share * 0.5 * (x_high - x_low) / p.step))
     x = np.arange(-count, count + 1, dtype=np.float64) * p.step
     z = np.arange(-30.0, 30.0 + p.step / 2, p.step)
-    y = np.arange(0.0, 35.0, 0.25)
+    y = np.arange(0.0, 35.0, 0.5)
     points = np.stack(np.meshgrid(x, z, y, indexing="ij"), axis=-1)[..., [0, 2, 1]]
     depth = body.depth_at(points)
     seen = (depth > 0).any(axis=-1).mean(axis=0) > 0.5
@@ -164,7 +164,7 @@ def _back_of_canal(
     whole: Solid, lines: tuple[NDArray[np.float64], NDArray[np.float64]], wall: NDArray[np.float64], p: WallParameters
 ) -> NDArray[np.float64]:
     """Return y, mm, of the first bone behind the wall on each line; NaN where none lies within reach."""
-    away = np.arange(1.0, p.canal_reach, 0.25)
+    away = np.arange(1.0, p.canal_reach, 0.5)
     y = wall[..., None] + away
     x, z = np.broadcast_to(lines[0][:, None, None], y.shape), np.broadcast_to(lines[1][None, :, None], y.shape)
     bone = whole.depth_at(np.stack([x, y, z], axis=-1)) > 0
