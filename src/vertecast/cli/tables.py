@@ -17,17 +17,25 @@ def spine_table(spine: dict[str, Any]) -> Table:
 
 def _row(vertebra: dict[str, Any]) -> list[str]:
     heights = vertebra["heights_mm"]
-    pedicles = vertebra["pedicles"]
     return [
         vertebra["level"],
         _grade(vertebra["genant"]),
         _number(vertebra["height_loss_percent"]),
         " / ".join(_number(heights[name], 1) for name in ("anterior", "middle", "posterior")),
         _number(vertebra["wedge_angle_deg"], 1),
-        " / ".join(_number(pedicles[side]["width_mm"], 1) for side in ("left", "right")),
-        _number(vertebra["density"]["trabecular_hu"]),
+        " / ".join(_number(_part(vertebra, "pedicles", side, "width_mm"), 1) for side in ("left", "right")),
+        _number(_part(vertebra, "density", "mean_hu")),
         ", ".join(vertebra["flags"]),
     ]
+
+
+def _part(vertebra: dict[str, Any], *names: str) -> dict[str, Any] | None:
+    part: Any = vertebra
+    for name in names:
+        if not isinstance(part, dict) or name not in part:
+            return None
+        part = part[name]
+    return dict(part)
 
 
 def _grade(genant: dict[str, Any]) -> str:

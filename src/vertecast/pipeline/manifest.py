@@ -14,7 +14,7 @@ from vertecast.core.observer import Observer
 from vertecast.core.parameters import ParameterUse
 from vertecast.core.provenance import digest, merged_uses, software_versions
 
-SCHEMA = "vertecast.manifest/1"
+SCHEMA = "vertecast/manifest/1"
 NOTICE = "Research and education; not a medical device."
 
 

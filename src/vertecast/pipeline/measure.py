@@ -51,8 +51,7 @@ def measure_case(case: MeasureCase, out: Path | None = None, observer: Observer 
     with record.stage("Measuring the vertebrae"):
         calibration = read_calibration(case.calibration) if case.calibration else None
         spine = measure_spine(labels, volume, calibration=calibration, prior=prior, observer=observer)
-    for sentence in spine.warnings:
-        record.warn(sentence)
+    record.warnings.extend(spine.warnings)
     record.uses.extend(spine.uses)
     if out is not None:
         with run_folder(out) as staging:
@@ -96,9 +95,9 @@ def _draw(
         draw_spine(spine, labels, volume, folder / "spine.png")
         outputs["pictures/spine.png"] = "the whole spine, sagittal"
         for vertebra in spine.vertebrae:
-            if vertebra.is_drawable:
+            if vertebra.geometry is not None:
                 name = f"pictures/{vertebra.level}.png"
-                draw_vertebra(vertebra, labels, volume, staging / name)
+                draw_vertebra(vertebra, vertebra.geometry, labels, volume, staging / name)
                 outputs[name] = f"{vertebra.level}, mid-sagittal, with the six points"
     return outputs
 

@@ -12,7 +12,8 @@ from vertecast.core.quantities import Measured
 from vertecast.imaging.volume import LabelMap, Volume
 from vertecast.report.planes import Plane
 from vertecast.spine.endplates import Endplate
-from vertecast.spine.measure import SpineMeasurement, Vertebra
+from vertecast.spine.geometry import VertebraGeometry
+from vertecast.spine.measurement import MeasuredVertebra, SpineMeasurement
 
 BONE_WINDOW = (-200.0, 900.0)
 NOTICE = "Vertecast · research and education, not a medical device"
@@ -22,43 +23,44 @@ _UNGRADED = "#b0bec5"
 _OUTLINED = [withStroke(linewidth=2.0, foreground="black")]
 
 
-def draw_vertebra(vertebra: Vertebra, labels: LabelMap, volume: Volume | None, path: Path) -> None:
+def draw_vertebra(
+    vertebra: MeasuredVertebra, geometry: VertebraGeometry, labels: LabelMap, volume: Volume | None, path: Path
+) -> None:
     """Draw one vertebra in its own mid-sagittal plane, anterior on the left, superior up."""
-    half = 0.5 * vertebra.points.depth + 14.0
+    half = 0.5 * geometry.six.depth + 14.0
     extent = (-half, half + 34.0, -half, half)
-    left_posterior_superior = vertebra.vert_from_lps.axes
-    plane = Plane.across(vertebra.vert_from_lps.origin, left_posterior_superior[1], left_posterior_superior[2], extent)
+    vert_from_lps = geometry.anatomy.vert_from_lps
+    _, posterior, superior = vert_from_lps.axes
+    plane = Plane.across(vert_from_lps.origin, posterior, superior, extent)
     figure = Figure(figsize=(7.2, 5.6), dpi=130, facecolor="black", layout="constrained")
     axes = figure.add_subplot()
     _show(axes, plane, labels, volume)
     mask = plane.sampled(labels.mask(vertebra.level), labels.grid, order=1, outside=0.0)
     _contour(axes, mask, plane, _BODY)
-    for endplate in (vertebra.surface.superior, vertebra.surface.inferior):
+    for endplate in (geometry.surface.superior, geometry.surface.inferior):
         _draw_endplate(axes, endplate)
-    _draw_points(axes, vertebra)
+    _draw_points(axes, geometry)
     _letters(axes, extent)
-    axes.set_title(_headline(vertebra), color="white", fontsize=10)
+    axes.set_title(_headline(vertebra, geometry), color="white", fontsize=10)
     figure.supxlabel(f"mid-sagittal plane of {vertebra.level} · {NOTICE}", color="#9e9e9e", fontsize=7)
     figure.savefig(path)
 
 
 def draw_spine(spine: SpineMeasurement, labels: LabelMap, volume: Volume | None, path: Path) -> None:
     """Draw the whole spine in the sagittal plane that follows its lateral curve, each body coloured by its grade."""
-    shown = [vertebra for vertebra in spine.vertebrae if vertebra.is_drawable]
-    if not shown:
-        return
-    centres = np.array([vertebra.vert_from_lps.origin for vertebra in shown])
+    shown = [(vertebra, vertebra.geometry) for vertebra in spine.vertebrae if vertebra.geometry is not None]
+    centres = np.array([geometry.anatomy.vert_from_lps.origin for _, geometry in shown])
     plane = _curved_plane(centres, labels)
     left, right, bottom, top = plane.extent_mm
     height = float(np.clip(7.5 * (top - bottom) / (right - left), 4.0, 13.0))
     figure = Figure(figsize=(7.5, height), dpi=120, facecolor="black", layout="constrained")
     axes = figure.add_subplot()
     _show(axes, plane, labels, volume)
-    for vertebra in shown:
+    for vertebra, geometry in shown:
         colour = _grade_colour(vertebra)
         mask = plane.sampled(labels.mask(vertebra.level), labels.grid, order=1, outside=0.0)
         _contour(axes, mask, plane, colour)
-        _name(axes, vertebra, colour)
+        _name(axes, geometry, colour)
     _letters(axes, plane.extent_mm)
     figure.supxlabel(f"sagittal, along the spine's lateral curve · {NOTICE}", color="#9e9e9e", fontsize=7)
     figure.savefig(path)
@@ -98,8 +100,8 @@ def _draw_endplate(axes: Axes, endplate: Endplate) -> None:
         axes.plot(y, endplate.field.at(np.zeros_like(y), y), color=_ENDPLATE, linewidth=1.4)
 
 
-def _draw_points(axes: Axes, vertebra: Vertebra) -> None:
-    section = vertebra.points.middle
+def _draw_points(axes: Axes, geometry: VertebraGeometry) -> None:
+    section = geometry.six.middle
     for index, height in enumerate(section.heights):
         (_, y_top, z_top), (_, y_low, z_low) = section.points[0, index], section.points[1, index]
         axes.plot([y_top, y_low], [z_top, z_low], color=_HEIGHT, linewidth=0.8, linestyle=":")
@@ -109,18 +111,21 @@ def _draw_points(axes: Axes, vertebra: Vertebra) -> None:
         text.set_path_effects(_OUTLINED)
 
 
-def _headline(vertebra: Vertebra) -> str:
+def _headline(vertebra: MeasuredVertebra, geometry: VertebraGeometry) -> str:
     names = ("anterior", "middle", "posterior")
-    heights = " · ".join(f"{n} {h:.1f}" for n, h in zip(names, vertebra.points.middle.heights, strict=True))
+    heights = " · ".join(f"{n} {h:.1f}" for n, h in zip(names, geometry.six.middle.heights, strict=True))
     return f"{vertebra.level}   heights {heights} mm\n{_loss_sentence(vertebra)}"
 
 
-def _loss_sentence(vertebra: Vertebra) -> str:
-    loss = vertebra.height_loss.percent
-    if loss.value is None:
+def _loss_sentence(vertebra: MeasuredVertebra) -> str:
+    loss, reference = vertebra.height_loss_percent, vertebra.loss
+    if loss.value is None or reference.kind is None or reference.worst is None:
         return f"height loss unknown: {loss.reason}"
+    against = reference.kind.value.replace("_", " ")
+    levels = " and ".join(str(level) for level in reference.levels)
     grade = "not graded" if vertebra.genant.grade is None else f"Genant {vertebra.genant.grade:g}"
-    return f"height loss {_with_interval(loss)} % against {vertebra.height_loss.reference} · {grade}"
+    place = reference.worst.value
+    return f"height loss {_with_interval(loss)} % ({place}) against {against} {levels} · {grade}"
 
 
 def _with_interval(measured: Measured) -> str:
@@ -129,12 +134,13 @@ def _with_interval(measured: Measured) -> str:
     return f"{measured.value:.0f} ({measured.low:.0f} to {measured.high:.0f})"
 
 
-def _name(axes: Axes, vertebra: Vertebra, colour: str) -> None:
-    _, y, z = vertebra.vert_from_lps.origin
-    axes.text(y, z, str(vertebra.level), color=colour, fontsize=9, ha="center", va="center").set_path_effects(_OUTLINED)
+def _name(axes: Axes, geometry: VertebraGeometry, colour: str) -> None:
+    _, y, z = geometry.anatomy.vert_from_lps.origin
+    name = axes.text(y, z, str(geometry.anatomy.level), color=colour, fontsize=9, ha="center", va="center")
+    name.set_path_effects(_OUTLINED)
 
 
-def _grade_colour(vertebra: Vertebra) -> str:
+def _grade_colour(vertebra: MeasuredVertebra) -> str:
     grade = vertebra.genant.grade
     return _UNGRADED if grade is None else _GRADE_COLOUR[float(grade)]
 
