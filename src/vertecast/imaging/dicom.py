@@ -33,13 +33,16 @@ _NO_CONTRAST = {"NONE", "NO", "NO CONTRAST", "WITHOUT", "WITHOUT CONTRAST", "UNE
 def read_dicom_ct(path: Path, limits: Limits, *, series: str | None = None) -> Volume:
     """Read a CT series from a folder (with subfolders), a zip, or one file; see :func:`.read.read_volume`."""
     name = str(path)
-    chosen, notes = chosen_series(name, read_series(path), series)
-    frames, doubles = _without_doubles(chosen.frames)
-    stack = stacked(name, frames, limits)
-    array, padding = _pixels(name, stack.frames, chosen.header)
-    grid, array, tilted = _upright(name, stack, array, limits)
+    # Header values are decoded when they are first looked at, so a damaged one can turn up anywhere here.
+    with decoding(name, InvalidDicomError):
+        chosen, notes = chosen_series(name, read_series(path), series)
+        frames, doubles = _without_doubles(chosen.frames)
+        stack = stacked(name, frames, limits)
+        array, padding = _pixels(name, stack.frames, chosen.header)
+        grid, array, tilted = _upright(name, stack, array, limits)
+        scan = scan_info(chosen)
     warnings = (*notes, *doubles, *stack.warnings, *tilted, *padding)
-    return as_volume(Raster(name, array, grid, warnings), limits, scan_info(chosen))
+    return as_volume(Raster(name, array, grid, warnings), limits, scan)
 
 
 def read_series(path: Path) -> list[Series]:

@@ -70,7 +70,8 @@ def _lps_from_voxel(
         warnings = _compared_forms(name, qform, sform, shape, limits)
     scale = np.diag([_MM_PER_UNIT[unit]] * 3 + [1.0])
     chosen = np.asarray(qform if sform is None else sform, float)
-    return LPS_FROM_RAS @ scale @ chosen, warnings
+    with np.errstate(all="ignore"):  # what is not finite is refused with the grid
+        return LPS_FROM_RAS @ scale @ chosen, warnings
 
 
 def _compared_forms(

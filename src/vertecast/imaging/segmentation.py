@@ -52,10 +52,13 @@ def read_dicom_seg(path: Path, limits: Limits, *, dialect: str = "auto") -> Labe
     """
     if dialect not in ("auto", "seg"):
         raise InputError(f"{path} is DICOM, its segments are named by code; leave --dialect out or say seg")
-    source, header = _only_segmentation(path)
+    with decoding(str(path), InvalidDicomError):
+        return _read_segmentation(*_only_segmentation(path), limits)
+
+
+def _read_segmentation(source: Source, header: Dataset, limits: Limits) -> LabelMap:
     name = source.name
-    with decoding(name):
-        levels = _segment_levels(name, header)
+    levels = _segment_levels(name, header)
     frames = frames_of(source, header)
     if not frames:
         raise GeometryError(f"{name} has no frame with a position in the patient; export the segmentation again")
