@@ -5,7 +5,8 @@ only. So a slice is resampled along its columns once for each of its rows, outpu
 (contiguous, in cache), and one projective warp brings the sum to the tilted detector. The samples are Joseph's; the
 order is what makes it fast. Outside its array the field is zero, reached linearly over one voxel.
 
-Every output value is summed in slice order whatever rows a thread takes, so the result does not depend on the threads. Threads are Python's, the kernels
+Every output value is summed in slice order whatever rows a thread takes, so the result
+does not depend on the threads. Threads are Python's, the kernels
 release the lock: no barrier of a parallel runtime, and safe when several callers project at once.
 
 References
@@ -16,6 +17,7 @@ References
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -24,7 +26,7 @@ from numpy.typing import NDArray
 from vertecast.core.errors import GeometryError
 
 TILE_ROWS = 64
-_OPTIONS = {"cache": True, "error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
+_OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
 _STEEPEST = 3.0
 
 

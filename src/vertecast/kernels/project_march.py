@@ -1,12 +1,14 @@
 """Cone-beam line integrals by marching along every ray: slower than the sum over slices, but for any ray whatever."""
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from vertecast.kernels.project import Cone, SliceStack
 
-_OPTIONS = {"cache": True, "error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
+_OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
 
 
 def march_stack(stack: SliceStack, cone: Cone, *, step_mm: float | None = None) -> NDArray[np.float32]:

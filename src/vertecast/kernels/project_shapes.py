@@ -3,15 +3,17 @@
 ``rays`` is (4, 3): the point source, the centre of the window's first pixel, and the steps to the next column and row.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
-_OPTIONS = {"cache": True, "error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
+_OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
 
 
 @njit(**_OPTIONS)
 def _cylinder(origin, ray, axis, length, radius):  # type: ignore[no-untyped-def]
-    """Enter and leave distance of a unit ray in a capped cylinder from (0, 0, 0) along ``axis``; enter > leave: missed."""
+    """Enter and leave distance of a unit ray in a capped cylinder that starts at zero; enter > leave when missed."""
     along, start = 0.0, 0.0
     for k in range(3):
         along += ray[k] * axis[k]

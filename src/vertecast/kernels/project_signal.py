@@ -3,17 +3,19 @@
 All kernels are single-threaded: each takes a few milliseconds, less than the start of a parallel region can cost.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-_OPTIONS = {"cache": True, "error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
+_OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
 _LOG2_E = np.float32(1.4426950408889634)
 
 
 @njit(**_OPTIONS)
 def _exponentials(exponents, into):  # type: ignore[no-untyped-def]
-    """Write exp(x) for a row of float32 x in [-87, 87]: 2**whole by its bits, 2**rest by a polynomial, 2e-7 relative."""
+    """Write exp(x) of a row, float32: 2**whole by its bits, 2**rest by a polynomial; 2e-7 relative."""
     bits = into.view(np.int32)
     for i in range(exponents.shape[0]):
         y = min(max(exponents[i] * _LOG2_E, np.float32(-126.0)), np.float32(126.0))
@@ -132,3 +134,58 @@ def gaussian_taps(sigma: float) -> NDArray[np.float32]:
     half = max(1, int(np.ceil(3.0 * sigma)))
     side = np.exp(-0.5 * (np.arange(half + 1) / max(sigma, 1e-3)) ** 2)
     return np.asarray(side / (side[0] + 2 * side[1:].sum()), np.float32)
+
+
+@njit(**_OPTIONS)
+def negative_log(signal, floor, out):  # type: ignore[no-untyped-def]
+    """Write -ln(max(signal, floor)) to ``out``, float32, by exponent bits and a series; 1e-6 absolute."""
+    rows, columns = signal.shape
+    clipped = np.empty(columns, np.float32)
+    bits = clipped.view(np.int32)
+    for v in range(rows):
+        for u in range(columns):
+            clipped[u] = max(signal[v, u], floor)
+        for u in range(columns):
+            whole = (bits[u] - np.int32(0x3F3504F3)) >> np.int32(23)
+            bits[u] -= whole << np.int32(23)
+            out[v, u] = -np.float32(whole) * np.float32(0.6931471805599453)
+        for u in range(columns):
+            s = (clipped[u] - np.float32(1.0)) / (clipped[u] + np.float32(1.0))
+            z = s * s
+            series = np.float32(0.2222222) * z + np.float32(0.2857143)
+            series = series * z + np.float32(0.4)
+            series = series * z + np.float32(0.6666667)
+            series = series * z + np.float32(2.0)
+            out[v, u] -= s * series
+
+
+@njit(**_OPTIONS)
+def blend_bands(bands, floor, limits, shares, shade, out):  # type: ignore[no-untyped-def]
+    """Add up the differences of smoother and smoother pictures, each pressed towards its limit.
+
+    Parameters
+    ----------
+    bands : (n + 1, rows, columns), float32: the picture, then ever smoother ones
+    floor : contrast of the first difference that is taken for noise
+    limits, shares : (n,), float32
+        A difference x becomes share * x / (limit + abs(x)).
+    shade : factor of the smoothest picture
+    out : (rows, columns), float32, overwritten
+    """
+    count, rows, columns = bands.shape
+    noise = floor * floor
+    for v in range(rows):
+        into = out[v]
+        last = bands[count - 1, v]
+        for u in range(columns):
+            into[u] = shade * last[u]
+        first, second = bands[0, v], bands[1, v]
+        for u in range(columns):
+            x = first[u] - second[u]
+            x *= x * x / (x * x + noise)
+            into[u] += shares[0] * x / (limits[0] + abs(x))
+        for k in range(1, count - 1):
+            upper, lower = bands[k, v], bands[k + 1, v]
+            for u in range(columns):
+                x = upper[u] - lower[u]
+                into[u] += shares[k] * x / (limits[k] + abs(x))
