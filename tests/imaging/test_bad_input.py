@@ -2,6 +2,7 @@
 
 import errno
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from vertecast.imaging.match import matched_labels
 from vertecast.imaging.read import read_labels, read_volume
 from vertecast.imaging.volume import LabelMap, Volume
 from vertecast.imaging.write import write_nifti, write_nrrd
+from vertecast.imaging.write_dicom import write_dicom_series
 
 RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -176,3 +178,32 @@ def test_a_full_disk_leaves_nothing(
     ):
         write(path, volume)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_really_is_full(tmp_path: Path, labels: LabelMap) -> None:
+    """A file system of 1 MiB: every writer stops in a sentence, and leaves the folder as it was."""
+    mount = tmp_path / "tiny"
+    mount.mkdir()
+    if (
+        os.geteuid() != 0
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(mount)], capture_output=True, check=False
+        ).returncode
+    ):
+        pytest.skip("needs root and the right to mount a 1 MiB tmpfs")
+    noise = np.random.default_rng(0).integers(-1000, 2000, (128, 128, 100), np.int16)
+    big = Volume(noise, Grid.from_affine(noise.shape, np.eye(4)))
+    try:
+        (mount / "ct.nii.gz").write_text("old")
+        for work in (
+            lambda: write_nifti(mount / "ct.nii.gz", big),
+            lambda: write_nrrd(mount / "ct.nrrd", big),
+            lambda: write_nrrd(mount / "ct.mha", big),
+            lambda: write_dicom_series(mount / "series", big),
+        ):
+            with pytest.raises(InputError, match=r"tiny/\S+ cannot be written: the disk is full \(.* MiB free there\)"):
+                work()
+            assert [one.name for one in mount.iterdir()] == ["ct.nii.gz"]
+        assert (mount / "ct.nii.gz").read_text() == "old"
+    finally:
+        subprocess.run(["umount", str(mount)], check=True)

@@ -44,7 +44,7 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        if exc.errno in _FULL:
+        if _is_full(exc):
             raise InputError(
                 f"{path} cannot be written: the disk is full ({_free_mib(path)} MiB free there); "
                 "free some space or choose another folder"
@@ -54,6 +54,15 @@ def disk_errors(path: Path) -> Iterator[None]:
                 f"{path} cannot be written: {exc.strerror or exc}; choose a folder that you may write to"
             ) from exc
         raise
+
+
+def _is_full(exc: BaseException | None) -> bool:
+    # Libraries raise their own OSError, without a number, from the one that has it.
+    while exc is not None:
+        if isinstance(exc, OSError) and exc.errno in _FULL:
+            return True
+        exc = exc.__cause__ or exc.__context__
+    return False
 
 
 def _synced(temporary: Path) -> None:
