@@ -92,7 +92,7 @@ def conjugate_gradients(
         z, zq = space.precondition(r, rq)
         rz, change = space.dots(r, z, ap)
         rz, change = rz + float(rq @ zq), change + float(apq @ zq)
-        beta = (rz + alpha * change) / before if before > 0 else 0.0
+        beta = -alpha * change / before if before > 0 else 0.0  # z . (r - r_old) = -alpha z . K p
         space.direct(z, beta, p)
         pq = zq + beta * pq
         apq, curvature = space.apply(p, pq, ap)
