@@ -182,19 +182,21 @@ def fit_body(
     grid: Grid,
     vert_from_lps: Transform,
     settings: SurfaceSettings,
+    rounds: int = 2,
 ) -> BodySurface:
     """Fit both endplates of a body in a frame whose z is within some 15 degrees of theirs.
 
     Parameters
     ----------
     body, mask : (nx, ny, nz), the body and the whole vertebra
+    rounds : how often outlines are redrawn with the planes that were fitted last
     """
     sample = sample_mask(body, grid, vert_from_lps, settings.pitch)
     faces = mask_faces(body, mask, (vert_from_lps @ grid.lps_from_voxel).matrix)
     planes = {side: rough_plane(sample, side, settings.inner_share)[0] for side in Side}
     edge = float(np.abs(faces.columns[1]).max())
     plates = {}
-    for _ in range(2):
+    for _ in range(rounds):
         plates = {side: _fit_side(sample, faces, side, planes, settings) for side in Side}
         planes = {side: plate.plane for side, plate in plates.items()}
     return BodySurface(plates[Side.SUPERIOR], plates[Side.INFERIOR], sample, settings.rim_band, edge)

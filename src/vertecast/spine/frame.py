@@ -18,7 +18,7 @@ _YAWS = np.deg2rad(np.arange(-12.0, 12.1, 1.5))
 _YAW_PITCH = 1.5  # mm
 _ROUGH_TURNS = 4
 _FINE_TURNS = 3
-_SETTLED = np.deg2rad(0.02)
+_SETTLED = np.deg2rad(0.1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,14 +63,14 @@ def frame_body(
     if corpus is None:
         body = split_body(piece, foramen, find_wall(piece, foramen, frame), frame)
     assert body is not None
-    surface = fit_body(body, piece.mask, piece.grid, frame, settings)
     for _ in range(_FINE_TURNS):
+        surface = fit_body(body, piece.mask, piece.grid, frame, settings, rounds=1)
         turned = _turned(frame, *_fitted_planes(surface, settings))
         moved = float(np.arccos(np.clip(turned.axes[2] @ frame.axes[2], -1.0, 1.0)))
         frame = turned
-        surface = fit_body(body, piece.mask, piece.grid, frame, settings)
         if moved < _SETTLED:
             break
+    surface = fit_body(body, piece.mask, piece.grid, frame, settings)
     return FramedBody(frame, body, surface, symmetry)
 
 

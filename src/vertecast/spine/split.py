@@ -16,6 +16,8 @@ CORPUS = (49, 50)
 """TPTBox subregions that make up the body: corpus border and corpus."""
 
 _PITCH = 1.0  # mm
+_NECK = 0.45  # radius of the opening disc over that of the largest disc in the plan
+_SPARE = 1.5  # mm beyond the opened plan that is kept: its corners, and half a voxel
 _INNER = 0.6  # share of the canal's half width in which the wall is seen free of the pedicle roots
 
 
@@ -149,7 +151,28 @@ def split_body(piece: Piece, foramen: Foramen, wall: PosteriorWall, vert_from_lp
     chosen = before_canal | (y <= wall.at(x, z))
     body = np.zeros_like(piece.mask)
     body[tuple(where[chosen].T)] = True
-    return largest_part(body)
+    return _without_processes(largest_part(body), piece, vert_from_lps)
+
+
+def _without_processes(body: NDArray[np.bool_], piece: Piece, vert_from_lps: Transform) -> NDArray[np.bool_]:
+    """Leave out what stands out of the body's plan: the roots of transverse processes before the wall, as of L5.
+
+    The plan, seen along z, is opened by a disc: necks narrower than the disc are no body. A plan, and not slices, since
+    the uppermost slices of a dished endplate are a thin ring.
+    """
+    sample = sample_mask(body, piece.grid, vert_from_lps, _PITCH)
+    thickness = sample.occupancy.sum(axis=2)
+    plan = thickness > 0.25 * thickness.max()
+    inner = ndimage.distance_transform_edt(plan) * _PITCH
+    radius = _NECK * float(inner.max())
+    away = ndimage.distance_transform_edt(inner <= radius) * _PITCH
+    where = np.argwhere(body)
+    x, y, _ = (vert_from_lps @ piece.grid.lps_from_voxel).apply(where).T
+    place = np.stack([(x - sample.x[0]) / _PITCH, (y - sample.y[0]) / _PITCH])
+    keep = ndimage.map_coordinates(away, place, order=1, mode="nearest") <= radius + _SPARE
+    kept = np.zeros_like(body)
+    kept[tuple(where[keep].T)] = True
+    return largest_part(kept)
 
 
 def corpus_from_subregions(piece: Piece) -> NDArray[np.bool_] | None:

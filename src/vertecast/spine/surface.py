@@ -1,17 +1,19 @@
 """A smooth height field through the faces of a voxel mask, with its covariance.
 
-Every pair of an inner and an outer voxel centre encloses the surface, along the axis that joins them and to half a voxel
-either way. A face across the surface's slope is thus a contour line known far better than the slice spacing, which is what
-makes thick slices measurable; faces along the normal fill what lies between. Both go into one weighted, penalised fit.
+Every pair of an inner and an outer voxel centre encloses the surface, along the axis that joins them and to half a
+voxel either way. A face across the surface's slope is thus a contour line known far better than the slice spacing, which
+is what makes thick slices measurable; faces along the normal fill what lies between. Both go into one penalised fit.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import linalg
 from scipy.interpolate import BSpline
 
 _DEGREE = 3
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +50,7 @@ class HeightField:
     ----------
     knots_x, knots_y : knot vectors
     coefficients : (kx, ky)
-    covariance : (kx·ky, kx·ky), mm²
+    factor : (kx·ky, kx·ky), 1/mm, lower Cholesky factor of the normal matrix, the inverse of the covariance
     residual : mm, weighted root mean square of the samples about the field
     samples : number of faces it rests on
     """
@@ -56,7 +58,7 @@ class HeightField:
     knots_x: NDArray[np.float64]
     knots_y: NDArray[np.float64]
     coefficients: NDArray[np.float64]
-    covariance: NDArray[np.float64]
+    factor: NDArray[np.float64]
     residual: float
     samples: int
 
@@ -79,8 +81,8 @@ class HeightField:
         """Standard deviation of the fitted height, mm."""
         x, y = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))
         rows = self._rows(x.ravel(), y.ravel())
-        variance = np.einsum("ij,jk,ik->i", rows, self.covariance, rows)
-        return np.asarray(np.sqrt(np.maximum(variance, 0.0)).reshape(x.shape))
+        halves = linalg.solve_triangular(self.factor, rows.T, lower=True)
+        return np.asarray(np.linalg.norm(halves, axis=0).reshape(x.shape))
 
     def _rows(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
         return _tensor(_basis(x, self.knots_x), _basis(y, self.knots_y))
@@ -139,12 +141,12 @@ def fit_height_field(
     weighted = rows * weight[:, None]
     normal = weighted.T @ rows + penalty
     normal[np.diag_indices_from(normal)] += 1e-9 * float(np.trace(normal)) / len(normal)
-    inverse = np.linalg.inv(normal)
-    coefficients = inverse @ (weighted.T @ points[:, 2])
+    factor = linalg.cholesky(normal, lower=True)
+    coefficients = linalg.cho_solve((factor, True), weighted.T @ points[:, 2])
     rest = points[:, 2] - rows @ coefficients
     residual = float(np.sqrt((weight * rest**2).sum() / weight.sum()))
     shape = (len(knots_x) - _DEGREE - 1, len(knots_y) - _DEGREE - 1)
-    return HeightField(knots_x, knots_y, coefficients.reshape(shape), inverse, residual, len(points))
+    return HeightField(knots_x, knots_y, coefficients.reshape(shape), factor, residual, len(points))
 
 
 def _knots(values: NDArray[np.float64], step: float) -> NDArray[np.float64]:
@@ -156,9 +158,18 @@ def _knots(values: NDArray[np.float64], step: float) -> NDArray[np.float64]:
 
 
 def _basis(values: NDArray[np.float64], knots: NDArray[np.float64]) -> NDArray[np.float64]:
-    low, high = knots[_DEGREE], knots[-_DEGREE - 1]
-    inside = np.clip(values, low, high - 1e-9)
-    return np.asarray(BSpline.design_matrix(inside, knots, _DEGREE).toarray())
+    """(n, k): uniform cubic B-splines, by their four pieces; beyond the inner range the border value is held."""
+    step = knots[1] - knots[0]
+    cells = len(knots) - 2 * _DEGREE - 1
+    at = np.clip((values - knots[_DEGREE]) / step, 0.0, cells - 1e-9)
+    cell = at.astype(np.intp)
+    u = at - cell
+    pieces = ((1 - u) ** 3, 3 * u**3 - 6 * u**2 + 4, -3 * u**3 + 3 * u**2 + 3 * u + 1, u**3)
+    rows = np.zeros((len(values), len(knots) - _DEGREE - 1))
+    line = np.arange(len(values))
+    for shift, piece in enumerate(pieces):
+        rows[line, cell + shift] = piece / 6.0
+    return rows
 
 
 def _tensor(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -175,11 +186,10 @@ def _bending(knots_x: NDArray[np.float64], knots_y: NDArray[np.float64]) -> NDAr
 
 def _gram(knots: NDArray[np.float64], order: int) -> NDArray[np.float64]:
     """∫ B_i⁽ᵒ⁾ B_j⁽ᵒ⁾ over the knots' inner range, by Gauss points in every cell (exact for cubics)."""
-    nodes, weights = np.polynomial.legendre.leggauss(4)
     edges = knots[_DEGREE : -_DEGREE or None]
     half = 0.5 * np.diff(edges)
-    at = (0.5 * (edges[1:] + edges[:-1])[:, None] + half[:, None] * nodes).ravel()
-    weight = (half[:, None] * weights).ravel()
+    at = (0.5 * (edges[1:] + edges[:-1])[:, None] + half[:, None] * _NODES).ravel()
+    weight = (half[:, None] * _WEIGHTS).ravel()
     count = len(knots) - _DEGREE - 1
     values = BSpline(knots, np.eye(count), _DEGREE)(at, nu=order)
     return np.asarray(values.T @ (values * weight[:, None]))
