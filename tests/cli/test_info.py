@@ -1,4 +1,4 @@
-"""Proves: ``info`` answers in text and JSON, publishes the schemas, and refuses in one sentence with the right status."""
+"""Proves: ``info`` answers in text and JSON, publishes the schemas, and refuses in a sentence with the right status."""
 
 import json
 

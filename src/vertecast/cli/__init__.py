@@ -6,6 +6,8 @@ inside the commands, so that ``vertecast info`` and ``--help`` answer at once.
 
 import typer
 
+from vertecast.cli.demo import demo
+from vertecast.cli.fracture import fracture
 from vertecast.cli.info import info
 from vertecast.cli.measure import measure
 from vertecast.cli.phantom import phantom
@@ -18,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (measure, phantom, info):
+for command in (measure, phantom, fracture, demo, info):
     app.command()(command)
 
 

@@ -30,12 +30,13 @@ def info(
             return
         versions = software_versions()
         extras = {name: missing_extra(name) is None for name in EXTRAS}
-        table = Table("software", "version", title="Vertecast: research and education, not a medical device")
+        table = Table("software", "version")
         for name, version in versions.items():
             table.add_row(name, version)
         for name, present in extras.items():
             table.add_row(f"extra [{name}]".replace("[", "\\["), "installed" if present else "not installed")
-        answer.give({"versions": versions, "extras": extras, "schemas": schema_names()}, table)
+        notice = "Vertecast: research and education, not a medical device"
+        answer.give({"versions": versions, "extras": extras, "schemas": schema_names()}, table, notice)
 
 
 def schema_names() -> list[str]:

@@ -4,11 +4,14 @@ from typing import Any
 
 from rich.table import Table
 
+_CAPTION = """heights anterior / middle / posterior · pedicle widths left / right
+Research and education; not a medical device"""
+
 
 def spine_table(spine: dict[str, Any]) -> Table:
     """Return one row per vertebra of ``spine.json``."""
-    table = Table(title="Vertebrae, measured on a supine scan", caption="Research and education; not a medical device")
-    for column in ("level", "grade", "loss %", "heights a / m / p mm", "wedge °", "pedicles L / R mm", "HU", "notes"):
+    table = Table(title="Vertebrae, measured on a supine scan", caption=_CAPTION)
+    for column in ("level", "grade", "loss %", "a / m / p mm", "wedge °", "L / R mm", "HU", "notes"):
         table.add_column(column, justify="left" if column in ("level", "grade", "notes") else "right")
     for vertebra in spine["vertebrae"]:
         table.add_row(*_row(vertebra))
