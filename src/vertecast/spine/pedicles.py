@@ -101,19 +101,21 @@ def _measure_side(anatomy: Anatomy, solid: Solid, body: Solid, side: Side, p: Pe
 
 
 def _is_cut_by_border(anatomy: Anatomy, cut: Cut) -> bool:
-    """Tell whether the section reaches the outermost voxels of the crop."""
+    """Tell whether the section reaches the outermost voxels of the crop, or is sampled too coarsely to be sure."""
     voxel_from_vert = (anatomy.vert_from_lps @ anatomy.grid.lps_from_voxel).inverse
     indices = voxel_from_vert.apply(cut.points())
-    return bool((indices < 0.0).any() or (indices > np.array(anatomy.grid.shape) - 1.0).any())
+    inside = np.maximum(1.0, cut.section.step / anatomy.grid.spacing) - 0.5
+    return bool((indices < inside).any() or (indices > np.array(anatomy.grid.shape) - 1.0 - inside).any())
 
 
 def _as_pedicle(anatomy: Anatomy, solid: Solid, side: Side, isthmus: Isthmus, p: PedicleParameters) -> Pedicle:
     cut, forward = isthmus.cut, isthmus.forward
+    # One of three sections may touch the body or a process; the median leaves it out.
     fine = replace(p, section_step=p.section_step / 3.0)
     middle = [cut_across(solid, cut.centre + offset * forward, forward, fine) for offset in (-1.0, 0.0, 1.0)]
     sections = [one.section for one in middle if one is not None]
-    width = float(np.mean([one.chord(0.0) for one in sections]))
-    height = float(np.mean([one.chord(np.pi / 2) for one in sections]))
+    width = float(np.median([one.chord(0.0) for one in sections]))
+    height = float(np.median([one.chord(np.pi / 2) for one in sections]))
     width_error = p.size_error * solid.spacing_along(cut.across) + p.other_axes_error * float(solid.spacing.max())
     height_error = p.size_error * solid.spacing_along(cut.upwards) + p.other_axes_error * float(solid.spacing.max())
     length = p.lever_length + sum(isthmus.channel)
@@ -123,7 +125,7 @@ def _as_pedicle(anatomy: Anatomy, solid: Solid, side: Side, isthmus: Isthmus, p:
         for axis in (cut.across, cut.upwards)
     )
     area_error = cut.section.area * (width_error / width + height_error / height) / 2.0
-    inscribed = float(np.mean([one.inscribed() for one in sections]))
+    inscribed = float(np.median([one.inscribed() for one in sections]))
     to_lps = anatomy.vert_from_lps.inverse
     return Pedicle(
         side,
