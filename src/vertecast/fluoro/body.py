@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from vertecast.core.errors import GeometryError
 from vertecast.devices.carm import View, letters
+from vertecast.fluoro.couch import without_couch
 from vertecast.imaging.grid import Grid
 from vertecast.imaging.volume import Volume
 from vertecast.kernels.project import Cone, SliceStack, can_separate, make_stack, project_stack
@@ -51,10 +52,10 @@ class Body:
     """
 
     def __init__(self, volume: Volume, physics: Physics, law: TissueLaw) -> None:
-        self.volume = volume
+        self.volume = without_couch(volume, law)
         self.grid = volume.grid
         self.cut_faces = cut_faces(volume, law)
-        self.warnings = (*volume.warnings, *padding_warnings(volume, law), *truncation_warnings(volume, law))
+        self.warnings = (*self.volume.warnings, *padding_warnings(volume, law), *truncation_warnings(volume, law))
         self._law, self._physics = law, physics
         self._split = _splitter(volume.hu.dtype, law, physics)
         self._layouts: OrderedDict[int, tuple[SliceStack, SliceStack]] = OrderedDict()
@@ -128,9 +129,7 @@ def cut_faces(volume: Volume, law: TissueLaw) -> tuple[tuple[int, float], ...]:
 
 def truncation_warnings(volume: Volume, law: TissueLaw) -> tuple[str, ...]:
     """Say at which faces of the CT the body is cut, head and feet apart: rays through there are too short."""
-    cut = sorted(
-        letters(sign * volume.grid.directions[:, axis])[:1] for axis, sign in cut_faces(volume, law)
-    )
+    cut = sorted(letters(sign * volume.grid.directions[:, axis])[:1] for axis, sign in cut_faces(volume, law))
     sides = [name for name in cut if name not in "HF"]
     if not sides:
         return ()

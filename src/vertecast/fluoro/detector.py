@@ -33,7 +33,9 @@ class NoisePool:
         return self.deviates[start : start + count].reshape(shape)
 
 
-def scatter(primary: NDArray[np.float32], water: NDArray[np.float32], view: View, detector: Detector) -> NDArray[np.float32]:
+def scatter(
+    primary: NDArray[np.float32], water: NDArray[np.float32], view: View, detector: Detector
+) -> NDArray[np.float32]:
     """Estimate scatter at the detector: what a ray scatters grows with its tissue path and spreads as a Gaussian.
 
     Parameters
@@ -45,7 +47,7 @@ def scatter(primary: NDArray[np.float32], water: NDArray[np.float32], view: View
     rows, columns = primary.shape
     blocks = (max(2, rows // block), max(2, columns // block))
     if rows < 2 * block or columns < 2 * block:
-        return np.zeros_like(primary)
+        return np.zeros(primary.shape, np.float32)
     small, thick = np.empty(blocks, np.float32), np.empty(blocks, np.float32)
     block_means(primary, block, small)
     block_means(water, block, thick)
@@ -79,7 +81,7 @@ def exposed(
     signal, variance : (rows, columns), quanta and quanta squared
     deviates : (rows, columns), standard normal
     """
-    noisy = signal + np.sqrt(variance) * deviates
+    noisy = np.asarray(signal + np.sqrt(variance) * deviates, np.float32)
     out = np.empty_like(noisy)
     convolve_rows_columns(noisy, taps, np.empty_like(noisy), out)
     out += np.float32(detector.electronic_quanta) * deviates[::-1, ::-1]

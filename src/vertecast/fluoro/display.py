@@ -30,7 +30,9 @@ class Tone:
 
     Parameters
     ----------
-    limits, shares : (4,)
+    limits : (4, rows, columns), float32
+        Contrast at which each band is pressed to half its share; small where the picture is flat.
+    shares : (4,)
     shade : factor of the broadest shades
     low, high : logarithms shown as white and as black
     """
@@ -53,7 +55,7 @@ def bands(frame: NDArray[np.float32], view: View, display: Display) -> NDArray[n
     return out
 
 
-def tone_of(parted: NDArray[np.float32], field: NDArray[np.bool_], display: Display) -> Tone:
+def tone_of(parted: NDArray[np.float32], field: NDArray[np.bool_], view: View, display: Display) -> Tone:
     """Choose limits and window from the open field where there is body.
 
     Parameters
@@ -63,14 +65,14 @@ def tone_of(parted: NDArray[np.float32], field: NDArray[np.bool_], display: Disp
     """
     chosen = field[::3, ::3] if field[::3, ::3].any() else np.ones_like(field[::3, ::3])
     thin = parted[:, ::3, ::3]
-    spreads = [np.percentile(np.abs(thin[k] - thin[k + 1])[chosen], display.spread_part) for k in range(4)]
-    limits = np.maximum(spreads, display.least_spread).astype(np.float32)
+    limits = np.stack([_limits(parted[k] - parted[k + 1], chosen, view, display) for k in range(4)])
     shares = np.asarray(display.weights, np.float32)
     shades = thin[4][chosen]
     low, high = np.percentile(shades, [5.0, 95.0])
     shade = display.shade / max(float(high - low), 0.2)
     mixed = np.empty(thin.shape[1:], np.float32)
-    blend_bands(np.ascontiguousarray(thin), np.float32(display.noise_floor), limits, shares, np.float32(shade), mixed)
+    held = np.ascontiguousarray(limits[:, ::3, ::3])
+    blend_bands(np.ascontiguousarray(thin), np.float32(display.noise_floor), held, shares, np.float32(shade), mixed)
     low, high = np.percentile(mixed[chosen], [display.ends, 100.0 - display.ends])
     return Tone(limits, shares, shade, float(low), max(float(high), float(low) + 1e-3))
 
@@ -85,6 +87,16 @@ def shown(parted: NDArray[np.float32], tone: Tone, display: Display, *, bone_bri
     np.clip(mixed, 0.0, 255.0, out=mixed)
     grey = mixed.astype(np.uint8)
     return grey if bone_bright else np.uint8(255) - grey
+
+
+def _limits(band: NDArray[np.float32], chosen: NDArray[np.bool_], view: View, display: Display) -> NDArray[np.float32]:
+    """Limit of one band at every pixel: its spread nearby, not below a part of its spread over the field."""
+    size = np.abs(band)
+    everywhere = float(np.percentile(size[::3, ::3][chosen], display.spread_part))
+    near = np.empty_like(size)
+    _smooth(size, max(1, round(display.neighbourhood / view.carm.pixel_mm[0])), near)
+    least = max(display.least_spread, display.least_local * everywhere)
+    return np.clip(near * np.float32(display.local_factor), least, max(everywhere, least))
 
 
 def _smooth(image: NDArray[np.float32], block: int, out: NDArray[np.float32]) -> None:

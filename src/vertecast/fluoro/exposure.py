@@ -76,9 +76,7 @@ class Technique:
         """(2, bins): signal and variance of an open pixel, in quanta of the open beam's mean energy."""
         photons = self.mas * pixel_area_mm2 * (_REFERENCE_MM / settings.carm.source_detector) ** 2
         energy = float(self.beam.variance.sum() / self.beam.signal.sum())
-        return np.asarray(
-            np.stack([self.beam.signal / energy, self.beam.variance / energy**2]) * photons, np.float32
-        )
+        return np.asarray(np.stack([self.beam.signal / energy, self.beam.variance / energy**2]) * photons, np.float32)
 
     def attenuation(self, settings: Settings, materials: list[Material]) -> NDArray[np.float32]:
         """(2 + materials, bins): mm2/mg for the two tissues, then 1/mm for the others."""

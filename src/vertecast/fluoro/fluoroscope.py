@@ -100,7 +100,7 @@ class Fluoroscope:
         kerma = self.settings.exposure.detector_kerma
         background = make_background(self.body, coarse, self.settings, options, kerma_mgy=kerma)
         parted = bands(background.signal, coarse, self.settings.display)
-        tone = tone_of(parted, tone_field(background, self.settings), self.settings.display)
+        tone = tone_of(parted, tone_field(background, self.settings), coarse, self.settings.display)
         grey = shown(parted, tone, self.settings.display, bone_bright=self.options.bone_bright)
         return shuttered(grey, background.collimation)
 
@@ -113,7 +113,8 @@ class Fluoroscope:
         self._average = _mixed(self._residual, self._average, self.settings.exposure.recursion)
         parted = bands(self._average, background.view, self.settings.display)
         if self._tone is None:
-            self._tone = tone_of(parted, tone_field(background, self.settings), self.settings.display)
+            field = tone_field(background, self.settings)
+            self._tone = tone_of(parted, field, background.view, self.settings.display)
         pixels = shown(parted, self._tone, self.settings.display, bone_bright=self.options.bone_bright)
         pixels = shuttered(pixels, background.collimation)
         if self.options.marks:

@@ -26,7 +26,7 @@ def patient_orientation(pose: Pose) -> tuple[str, str]:
 
 
 def marked(pixels: NDArray[np.uint8], pose: Pose, caption: str) -> NDArray[np.uint8]:
-    """Return a copy with one letter at each edge and the caption in the lower left corner."""
+    """Return a copy with one letter at each edge and the caption in the upper left corner."""
     out = pixels.copy()
     rows, columns = out.shape
     glyphs = read_toml("xray/glyphs.toml")
@@ -37,7 +37,7 @@ def marked(pixels: NDArray[np.uint8], pose: Pose, caption: str) -> NDArray[np.ui
     _write(out, names["right"], (rows // 2, columns - _MARGIN - _width(names["right"], size * 2)), size * 2, glyphs)
     _write(out, names["top"], (_MARGIN, columns // 2), size * 2, glyphs)
     _write(out, names["bottom"], (rows - _MARGIN - 2 * height, columns // 2), size * 2, glyphs)
-    _write(out, caption.upper(), (rows - _MARGIN - height, _MARGIN), size, glyphs)
+    _write(out, caption.upper(), (_MARGIN, _MARGIN), max(1, size // 2), glyphs)
     return out
 
 
@@ -53,7 +53,9 @@ def _write(out: NDArray[np.uint8], text: str, place: tuple[int, int], size: int,
             dots = np.array([[dot == "#" for dot in line] for line in glyphs[letter]])
             dots = np.kron(np.pad(dots, 1), np.ones((size, size), bool)).astype(bool)
             rim = dots | np.roll(dots, 1, 0) | np.roll(dots, -1, 0) | np.roll(dots, 1, 1) | np.roll(dots, -1, 1)
-            box = out[max(row - size, 0) : row - size + dots.shape[0], max(column - size, 0) : column - size + dots.shape[1]]
+            box = out[
+                max(row - size, 0) : row - size + dots.shape[0], max(column - size, 0) : column - size + dots.shape[1]
+            ]
             dots, rim = dots[: box.shape[0], : box.shape[1]], rim[: box.shape[0], : box.shape[1]]
             box[rim] = 0
             box[dots] = 255

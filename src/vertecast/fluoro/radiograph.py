@@ -1,4 +1,4 @@
-"""Scene and patient to one radiograph: background once for a pose, then what the scene changes, then the image chain."""
+"""Patient and scene to one radiograph: the background of a pose, what the scene changes in it, the image chain."""
 
 from dataclasses import dataclass, field, replace
 
@@ -125,7 +125,7 @@ def radiograph(
     deviates = NoisePool.drawn(options.seed, signal.size).next(view.shape)
     frame = exposed(signal, variance, deviates, blur_taps(view, settings.detector), settings.detector)
     parted = bands(frame, view, settings.display)
-    tone = tone_of(parted, tone_field(background, settings), settings.display)
+    tone = tone_of(parted, tone_field(background, settings), view, settings.display)
     pixels = shuttered(shown(parted, tone, settings.display, bone_bright=options.bone_bright), background.collimation)
     if options.marks:
         pixels = marked(pixels, view.pose, caption(view, background.technique))
@@ -212,7 +212,7 @@ def tone_field(background: Background, settings: Settings) -> NDArray[np.bool_]:
     """Pixels that set the display: open and behind the body."""
     field = np.zeros(background.view.shape, bool)
     field[background.collimation.window(background.view.shape)] = True
-    return field & (background.paths.sum(axis=0) > settings.display.least_tissue)
+    return np.asarray(field & (background.paths.sum(axis=0) > settings.display.least_tissue))
 
 
 def shuttered(pixels: NDArray[np.uint8], collimation: Collimation) -> NDArray[np.uint8]:

@@ -58,7 +58,10 @@ class Display:
     broad: float = quantity("mm", "width of the broad band")
     weights: tuple[float, ...] = quantity("1", "share of each band")
     shade: float = quantity("1", "share of what is broader")
-    spread_part: float = quantity("%", "part of the field a band's limit is taken from")
+    spread_part: float = quantity("%", "part of the field whose contrast is the largest limit")
+    neighbourhood: float = quantity("mm", "width over which the local limit is taken")
+    local_factor: float = quantity("1", "local limit over the mean contrast nearby")
+    least_local: float = quantity("1", "smallest local limit over the largest limit")
     least_spread: float = quantity("1", "contrast never raised to full")
     noise_floor: float = quantity("1", "finest contrast taken for noise")
     ends: float = quantity("%", "part of the field shown as black, and as white")
@@ -86,6 +89,4 @@ def load_settings() -> Settings:
     exposure = load_parameters("xray/exposure.toml", Exposure)
     display = load_parameters("xray/display.toml", Display)
     uses = (*carm.uses, *tissue.uses, *detector.uses, *exposure.uses, *display.uses)
-    return Settings(
-        carm.values, load_physics(), tissue.values, detector.values, exposure.values, display.values, uses
-    )
+    return Settings(carm.values, load_physics(), tissue.values, detector.values, exposure.values, display.values, uses)

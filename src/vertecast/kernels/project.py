@@ -28,6 +28,8 @@ from vertecast.core.errors import GeometryError
 TILE_ROWS = 64
 _OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
 _STEEPEST = 3.0
+_COARSEST = 0.5
+"""Voxels between samples of the intermediate plane at most: a coarse detector must not thin the field out."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -189,7 +191,7 @@ def _plane_samples(
         axis=1,
     )
     pixels_per_voxel = np.linalg.norm(np.linalg.inv(jacobian), axis=0)
-    step = 1.0 / (pixels_per_voxel * oversampling)
+    step = np.minimum(1.0 / pixels_per_voxel, _COARSEST) / oversampling
     start = ends.min(axis=0) - 2 * step
     count = np.ceil((ends.max(axis=0) + 2 * step - start) / step) + 1
     return np.stack([start, step, count], axis=1)

@@ -167,7 +167,8 @@ def blend_bands(bands, floor, limits, shares, shade, out):  # type: ignore[no-un
     ----------
     bands : (n + 1, rows, columns), float32: the picture, then ever smoother ones
     floor : contrast of the first difference that is taken for noise
-    limits, shares : (n,), float32
+    limits : (n, rows, columns), float32
+    shares : (n,), float32
         A difference x becomes share * x / (limit + abs(x)).
     shade : factor of the smoothest picture
     out : (rows, columns), float32, overwritten
@@ -183,9 +184,9 @@ def blend_bands(bands, floor, limits, shares, shade, out):  # type: ignore[no-un
         for u in range(columns):
             x = first[u] - second[u]
             x *= x * x / (x * x + noise)
-            into[u] += shares[0] * x / (limits[0] + abs(x))
+            into[u] += shares[0] * x / (limits[0, v, u] + abs(x))
         for k in range(1, count - 1):
             upper, lower = bands[k, v], bands[k + 1, v]
             for u in range(columns):
                 x = upper[u] - lower[u]
-                into[u] += shares[k] * x / (limits[k] + abs(x))
+                into[u] += shares[k] * x / (limits[k, v, u] + abs(x))

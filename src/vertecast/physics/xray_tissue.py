@@ -20,6 +20,7 @@ class TissueLaw:
     highest: float = quantity("HU", "values above are metal clipped by the scanner")
     cut_tissue: float = quantity("HU", "denser than this is body when looking for a cut body")
     cut_share: float = quantity("1", "part of a face that may be body")
+    couch_gap: float = quantity("mm", "grid on which the couch is found")
 
 
 def split_hounsfield(
