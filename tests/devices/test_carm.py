@@ -122,7 +122,7 @@ def test_table_moves_the_patient_not_the_gantry() -> None:
     assert pose.with_table_moved(headward_mm=10).isocentre_lps == pytest.approx(ISOCENTRE - [0, 0, 10])
     assert pose.with_table_moved(upward_mm=10).isocentre_lps == pytest.approx(ISOCENTRE - [0, 10, 0])
     supine = view(lying=Lying.SUPINE).pose
-    assert supine.with_table_moved(upward_mm=10).isocentre_lps == pytest.approx(ISOCENTRE + [0, 10, 0])
+    assert supine.with_table_moved(upward_mm=10).isocentre_lps == pytest.approx(ISOCENTRE - np.array([0, -10, 0]))
 
 
 def test_true_views_and_bulls_eye_of_a_tilted_vertebra() -> None:
@@ -138,7 +138,7 @@ def test_true_views_and_bulls_eye_of_a_tilted_vertebra() -> None:
     )
     supine = true_ap(vert_from_lps, Lying.SUPINE)
     assert supine.towards_detector_lps == pytest.approx(-vert_from_lps.axes[1], abs=1e-9)
-    entry, target = ISOCENTRE + [30, 60, 10], ISOCENTRE
+    entry, target = ISOCENTRE - np.array([-30, -60, -10]), ISOCENTRE
     eye = View(CARM, bulls_eye(entry, target))
     assert eye.to_pixel(entry) == pytest.approx(eye.to_pixel(target), abs=1e-9)
     assert eye.depth(entry) > eye.depth(target)

@@ -89,8 +89,9 @@ class ClosedSurface:
         object.__setattr__(self, "vertices_lps", read_only(self.vertices_lps))
         object.__setattr__(self, "faces", faces)
         edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-        forward = {(int(a), int(b)) for a, b in edges}
-        if len(forward) != len(edges) or any((b, a) not in forward for a, b in forward):
+        forward = np.sort(edges[:, 0] * len(self.vertices_lps) + edges[:, 1])
+        backward = np.sort(edges[:, 1] * len(self.vertices_lps) + edges[:, 0])
+        if not np.array_equal(forward, backward) or not np.diff(forward).all():
             raise GeometryError(
                 "surface is not closed or its faces are not turned alike: every edge must be used once in each "
                 "direction; close the holes and orient the faces outwards"
