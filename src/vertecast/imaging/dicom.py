@@ -9,12 +9,11 @@ import pydicom
 import SimpleITK
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import pixel_array
 
 from vertecast.core.errors import InputError
-from vertecast.imaging.dicom_files import Source, found_sources, number, read_header, text
+from vertecast.imaging.dicom_files import DICOM_ERRORS, Source, found_sources, number, read_header, text
 from vertecast.imaging.dicom_series import Frame, Series, chosen_series, grouped_series
 from vertecast.imaging.dicom_stack import Stack, stacked
 from vertecast.imaging.grid import Grid
@@ -34,7 +33,7 @@ def read_dicom_ct(path: Path, limits: Limits, *, series: str | None = None) -> V
     """Read a CT series from a folder (with subfolders), a zip, or one file; see :func:`.read.read_volume`."""
     name = str(path)
     # Header values are decoded when they are first looked at, so a damaged one can turn up anywhere here.
-    with decoding(name, InvalidDicomError):
+    with decoding(name, *DICOM_ERRORS):
         chosen, notes = chosen_series(name, read_series(path), series)
         frames, doubles = _without_doubles(chosen.frames)
         stack = stacked(name, frames, limits)
@@ -163,7 +162,7 @@ def _is_whole(value: float | None) -> bool:
 def _decoded(frame: Frame) -> NDArray[Any]:
     """Decode one frame to its stored numbers, by pydicom's plugins or, where none is installed, by GDCM."""
     source = frame.source
-    with decoding(source.name, InvalidDicomError), source.opened() as stream:
+    with decoding(source.name, *DICOM_ERRORS), source.opened() as stream:
         dataset = pydicom.dcmread(stream, force=True)
         if "PixelData" not in dataset:
             raise InputError(f"{source.name} has a header but no pixels; it is truncated, so copy or export it again")

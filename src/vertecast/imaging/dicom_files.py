@@ -10,11 +10,15 @@ from typing import Any, BinaryIO
 
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from vertecast.core.errors import InputError
 from vertecast.imaging.raster import DECODER_ERRORS, decoding
 
+DICOM_ERRORS: tuple[type[Exception], ...] = (InvalidDicomError, BytesLengthException, zipfile.BadZipFile)
+"""What pydicom and zip raise beside the standard library's exceptions."""
+
+_VALUE_ERRORS: tuple[type[Exception], ...] = (*DECODER_ERRORS, *DICOM_ERRORS)
 _MAX_ZIP_BYTES = 16 << 30
 _GROUP_8 = (b"\x08\x00", b"\x00\x08")
 
@@ -49,7 +53,7 @@ def found_sources(path: Path) -> list[Source]:
         if not files:
             raise InputError(f"{path} is an empty folder; give the folder that holds the DICOM series")
         return [Source(one) for one in files]
-    with decoding(str(path), zipfile.BadZipFile):
+    with decoding(str(path), *DICOM_ERRORS):
         if not zipfile.is_zipfile(path):
             return [Source(path)]
         with zipfile.ZipFile(path) as archive:
@@ -64,7 +68,7 @@ def found_sources(path: Path) -> list[Source]:
 
 def read_header(source: Source) -> Dataset | None:
     """Read everything but the pixels; ``None`` if the file is not DICOM."""
-    with decoding(source.name, InvalidDicomError, zipfile.BadZipFile), source.opened() as stream:
+    with decoding(source.name, *DICOM_ERRORS), source.opened() as stream:
         start = stream.read(132)
         stream.seek(0)
         if start[128:132] != b"DICM" and start[:2] not in _GROUP_8:
@@ -78,7 +82,7 @@ def number(header: Any, keyword: str) -> float | None:
     try:
         value = header.get(keyword)
         return None if value is None or value == "" else float(value)
-    except DECODER_ERRORS:
+    except _VALUE_ERRORS:
         return None
 
 
@@ -86,7 +90,7 @@ def numbers(header: Any, keyword: str, count: int) -> tuple[float, ...] | None:
     """Return a header value of ``count`` numbers, or ``None``."""
     try:
         values = tuple(float(one) for one in header.get(keyword) or ())
-    except DECODER_ERRORS:
+    except _VALUE_ERRORS:
         return None
     return values if len(values) == count else None
 
@@ -95,7 +99,7 @@ def text(header: Any, keyword: str) -> str | None:
     """Return a header value as text (several values joined by a space), or ``None`` if it is absent or empty."""
     try:
         value = header.get(keyword)
-    except DECODER_ERRORS:
+    except _VALUE_ERRORS:
         return None
     if value is None:
         return None

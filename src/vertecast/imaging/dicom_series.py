@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from vertecast.core.errors import InputError
-from vertecast.imaging.dicom_files import Source, number, numbers, text
+from vertecast.imaging.dicom_files import DICOM_ERRORS, Source, number, numbers, text
 from vertecast.imaging.raster import decoding
 
 _AXIAL_COSINE = 0.85  # about 32 degrees: an axial series with the largest gantry tilt is still axial
@@ -112,7 +112,7 @@ def chosen_series(name: str, found: list[Series], wanted: str | None) -> tuple[S
 def frames_of(source: Source, header: Dataset) -> list[Frame]:
     """Return the slices of one file; files without a plane in the patient (documents, segmentations) have none."""
     if "PerFrameFunctionalGroupsSequence" in header:
-        with decoding(source.name):
+        with decoding(source.name, *DICOM_ERRORS):
             shared = header.get("SharedFunctionalGroupsSequence") or [Dataset()]
             groups = list(header.PerFrameFunctionalGroupsSequence)
             made = [_frame(source, i, header, [group, shared[0]]) for i, group in enumerate(groups)]

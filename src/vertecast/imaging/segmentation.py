@@ -10,7 +10,6 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import generate_uid
 
@@ -19,7 +18,7 @@ from vertecast.core.files import atomic_path
 from vertecast.core.levels import Level
 from vertecast.core.parameters import read_toml
 from vertecast.imaging.dicom import read_series
-from vertecast.imaging.dicom_files import Source, found_sources, number, read_header, text
+from vertecast.imaging.dicom_files import DICOM_ERRORS, Source, found_sources, number, read_header, text
 from vertecast.imaging.dicom_series import Frame, chosen_series, frames_of
 from vertecast.imaging.labels import kept, level_named
 from vertecast.imaging.limits import Limits
@@ -52,7 +51,7 @@ def read_dicom_seg(path: Path, limits: Limits, *, dialect: str = "auto") -> Labe
     """
     if dialect not in ("auto", "seg"):
         raise InputError(f"{path} is DICOM, its segments are named by code; leave --dialect out or say seg")
-    with decoding(str(path), InvalidDicomError):
+    with decoding(str(path), *DICOM_ERRORS):
         return _read_segmentation(*_only_segmentation(path), limits)
 
 
@@ -160,7 +159,7 @@ def _planes(source: Source, header: Dataset) -> Iterator[tuple[int | None, NDArr
     """Yield each frame's segment number and mask, or ``None`` and the segment numbers of a LABELMAP."""
     kind = (text(header, "SegmentationType") or "BINARY").upper()
     half = (number(header, "MaximumFractionalValue") or 1.0) / 2
-    with decoding(source.name, InvalidDicomError), source.opened() as stream:
+    with decoding(source.name, *DICOM_ERRORS), source.opened() as stream:
         dataset = pydicom.dcmread(stream, force=True)
         for index, group in enumerate(dataset.PerFrameFunctionalGroupsSequence):
             plane = pixel_array(dataset, index=index)
