@@ -61,7 +61,7 @@ def plate_tilt(vert_from_lps: Transform, surface: BodySurface, depth: float, set
 
 
 def wedge_angle(surface: BodySurface, six: SixPoints, settings: AngleSettings) -> tuple[Measured, Measured]:
-    """Return the sagittal wedge (positive when lower in front) and the lateral one (positive when lower at the left)."""
+    """Return the sagittal wedge, positive when lower in front, and the lateral one, positive when lower at the left."""
     sagittal = np.degrees(np.arctan(surface.superior.plane[2]) - np.arctan(surface.inferior.plane[2]))
     lateral = np.degrees(np.arctan(surface.inferior.plane[1]) - np.arctan(surface.superior.plane[1]))
     step = max(surface.superior.step, surface.inferior.step)

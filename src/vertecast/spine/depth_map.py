@@ -12,7 +12,7 @@ from vertecast.spine.endplates import Endplate, Side, fitted_plane, shrunk
 SEGMENTS = ("a1", "a2", "m", "p1", "p2")
 """Fifths of the endplate's depth, from front to back (clinical.md 2.4)."""
 
-_RIM = (0.95, 0.75)  # linear shares of the outline between which the rim lies
+_RIM = (0.98, 0.85)  # linear shares of the outline between which the rim lies
 _INNER = 0.85  # share within which the deepest place is sought
 
 

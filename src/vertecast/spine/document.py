@@ -1,4 +1,4 @@
-"""Results as plain JSON values: measured numbers as DESIGN's Q, enums by name, points as lists; voxel arrays stay out."""
+"""Results as plain JSON values: numbers as DESIGN's Q, enums by name, points as lists; voxel arrays stay out."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What is normal at a level: how much wedged it is, and how heights rise from level to level. Forms, not absolute heights."""
+"""What is normal at a level: its wedge, and how heights rise from level to level. Forms, not absolute heights."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ _LIKE = {Level.T13: Level.T12, Level.L6: Level.L5}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LevelNormals:
-    """Normal wedge and growth of height by level; ``data/spine/normals.toml``. Sex is not used: it is not known here."""
+    """Normal wedge and growth of height by level; ``data/spine/normals.toml``. Sex is not known here, so not used."""
 
     wedge_levels: str = quantity("1", "levels of the wedge table, craniocaudal")
     wedge_female: tuple[float, ...] = quantity("deg", "normal wedge of women by level")
