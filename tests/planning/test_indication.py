@@ -29,9 +29,9 @@ def vertebra(loss: float = 30, half: float = 2) -> dict[str, Any]:
         "level": "L1",
         "height_loss_percent": q(loss, half),
         "bisegmental_kyphosis_deg": q(18, 2),
-        "posterior_height_loss_percent": q(4, 1),
+        "height_loss_by_place_percent": {"posterior": q(4, 1)},
         "of_class": "OF2",
-        "density": {"hu": q(80, 5)},
+        "density": {"mean_hu": q(80, 5)},
         "pedicles": {"left": {"width_mm": q(8.0, 0.4)}, "right": {"width_mm": q(7.0, 0.4)}},
         "heights_mm": {"anterior": q(18, 0.5), "middle": q(17, 0.5), "posterior": q(26, 0.5)},
     }

@@ -79,7 +79,7 @@ class BodyBox:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SideView:
-    """The level from one side, mirrored so that x is lateral: what is planned on the left is planned on the right alike.
+    """The level from one side, mirrored so that x is lateral: the right is planned just as the left is.
 
     Parameters
     ----------
@@ -240,7 +240,7 @@ def _body_box(anatomy: Anatomy, body_soft: NDArray[np.float32]) -> BodyBox:
     bottom = np.where(columns, z[inside.argmax(axis=2)], np.nan)
     # The waist counts as the front, not an osteophyte's tip: a path lies between the endplates.
     waist = inside[np.abs(x) <= 4.0][:, :, np.abs(z) <= 5.0]
-    middle: NDArray[np.bool_] = waist.mean(axis=(0, 2)) >= 0.5
+    middle = np.asarray(np.mean(waist, axis=(0, 2)), np.float64) >= 0.5
     if not middle.any() or not np.isfinite(wall):
         raise GeometryError(f"{anatomy.level}: the vertebral frame does not lie in the body; check the label")
     deep = columns[:, (y > -4.0) & (y < 4.0)].any(axis=1)

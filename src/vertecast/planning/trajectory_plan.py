@@ -168,7 +168,7 @@ def plan_level(site: Site, aim: LevelAim, rules: TrajectoryRules, *, observer: O
     ways = list(product(usable, Approach, Target))
     observer.begin(f"Planning {site.level}", len(ways))
     with ThreadPoolExecutor(_THREADS) as pool:
-        for found in pool.map(lambda way: _plan_one(make_task(site, *way, aim, rules), site, aim), ways):
+        for found in pool.map(lambda way: _plan_one(make_task(site, way, aim, rules), site, aim), ways):
             observer.advance()
             if isinstance(found, NeedlePath):
                 paths.append(found)
@@ -184,16 +184,14 @@ def plan_level(site: Site, aim: LevelAim, rules: TrajectoryRules, *, observer: O
     )
 
 
-def make_task(
-    site: Site, side: Side, approach: Approach, target: Target, aim: LevelAim, rules: TrajectoryRules
-) -> Task:
+def make_task(site: Site, way: tuple[Side, Approach, Target], aim: LevelAim, rules: TrajectoryRules) -> Task:
     """Return what is searched for one side, approach and target."""
+    side, approach, target = way
     view = site.views[side]
     height = rules.target_superior if aim.endplate is Endplate.SUPERIOR else rules.target_inferior
     goal = target_point(view, target, height, rules)
     if aim.focus_lps is not None:
-        mirror = np.array([side.sign, 1.0, 1.0])
-        focus = site.vert_from_lps.apply(aim.focus_lps) * mirror
+        focus = site.vert_from_lps.apply(aim.focus_lps) * np.array([side.sign, 1.0, 1.0])
         goal = focus if target is Target.MIDLINE else np.array([goal[0], *focus[1:]])
     return Task(view, aim.tool, approach, target, goal, rules)
 

@@ -119,6 +119,9 @@ def _from_record(spec: FactSpec, patient: Patient, level: Level) -> Value | None
 def _from_spine(spec: FactSpec, vertebra: Mapping[str, Any] | None, reasons: dict[str, str]) -> Value | None:
     found: Any = vertebra
     for key in spec.where.split("."):
+        if isinstance(found, Mapping) and key not in found and found.get("reason"):
+            reasons[spec.name] = str(found["reason"])
+            return None
         found = found.get(key) if isinstance(found, Mapping) else None
     if found is None:
         reasons[spec.name] = "no CT was measured" if vertebra is None else f"spine.json has no {spec.where} here"

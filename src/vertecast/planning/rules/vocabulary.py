@@ -124,9 +124,15 @@ _FRACTURE = (
 _SPINE = (
     _number("height_loss_percent", "height_loss_percent", "%", "height loss against its reference", Origin.SPINE),
     _number("local_kyphosis_deg", "bisegmental_kyphosis_deg", "deg", "bisegmental kyphosis (Cobb)", Origin.SPINE),
-    _number("posterior_loss_percent", "posterior_height_loss_percent", "%", "posterior-wall height loss", Origin.SPINE),
-    _number("trabecular_hu", "density.hu", "HU", "trabecular attenuation", Origin.SPINE),
-    _word("acuity", "acuity.evidence", "acute_likely indeterminate chronic_likely", "CT evidence of age", Origin.SPINE),
+    _number(
+        "posterior_loss_percent",
+        "height_loss_by_place_percent.posterior",
+        "%",
+        "posterior-wall height loss",
+        Origin.SPINE,
+    ),
+    _number("trabecular_hu", "density.mean_hu", "HU", "trabecular attenuation", Origin.SPINE),
+    _word("acuity", "acuity.summary", "acute_likely indeterminate chronic_likely", "CT evidence of age", Origin.SPINE),
     _number("of_type", "of_class", "1", "OF class by its number, 1 to 5", Origin.SPINE),
 )
 

@@ -1,0 +1,223 @@
+"""Plan one or more levels together: needles, volumes, views and the course of care; writes ``plan.json``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vertecast.core.errors import GeometryError, InputError
+from vertecast.core.levels import Level, Region
+from vertecast.core.observer import SILENT, Observer
+from vertecast.core.parameters import Loaded, read_toml
+from vertecast.devices.access import Tube
+from vertecast.devices.catalogue import catalogue, find
+from vertecast.pipeline.extras import missing_extra
+from vertecast.pipeline.folder import MANIFEST, run_folder, write_json
+from vertecast.pipeline.indicate import indication_document
+from vertecast.pipeline.manifest import Record
+from vertecast.pipeline.planning_inputs import PlanningCase, PlanningInputs, read_planning
+from vertecast.planning.air import AirMap, find_air
+from vertecast.planning.care import course_of_care
+from vertecast.planning.markups import plan_markups
+from vertecast.planning.selector import Procedure, Selection
+from vertecast.planning.site import make_site
+from vertecast.planning.trajectory import Tool
+from vertecast.planning.trajectory_plan import Endplate, LevelAim, LevelPlan, plan_level
+from vertecast.planning.trajectory_rules import TrajectoryRules, trajectory_rules
+from vertecast.planning.volumes import BodySize, propose_volumes
+from vertecast.spine.endplates import Side as EndplateSide
+from vertecast.spine.heights import Place
+from vertecast.spine.measurement import MeasuredVertebra
+
+SCHEMA = "vertecast/plan/1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanChoice:
+    """What the user decides; ``None`` leaves it to the selector and the usual sizes."""
+
+    procedure: Procedure | None = None
+    needle: str | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlannedLevel:
+    """One level of a session."""
+
+    plan: LevelPlan
+    procedure: Procedure
+    document: dict[str, Any]
+    cement_ml: float
+
+
+def plan_case(
+    case: PlanningCase, choice: PlanChoice, out: Path | None = None, observer: Observer = SILENT
+) -> dict[str, Any]:
+    """Read, measure, judge and plan; return ``plan.json`` and, when ``out`` is given, write the files there."""
+    record = Record("plan", observer, seed=choice.seed, inputs=case.inputs())
+    inputs = read_planning(case, record, observer)
+    indication, selections = indication_document(case, inputs, record)
+    rules = trajectory_rules()
+    record.uses.extend(rules.uses)
+    with record.stage("Planning the needles"):
+        air = find_air(inputs.volume) if inputs.volume else None
+        planned = {
+            level: _plan_level(inputs, level, selections[level.value], choice, (air, rules.values), record)
+            for level in case.levels
+        }
+    document = _document(planned)
+    if out is not None:
+        with run_folder(out) as staging:
+            outputs = _write(inputs, indication, document, planned, staging, record)
+            write_json(staging / MANIFEST, record.manifest(outputs))
+    return document
+
+
+def _plan_level(
+    inputs: PlanningInputs,
+    level: Level,
+    selection: Selection,
+    choice: PlanChoice,
+    how: tuple[AirMap | None, TrajectoryRules],
+    record: Record,
+) -> PlannedLevel:
+    vertebra = inputs.vertebra(level)
+    anatomy, details = vertebra.anatomy, vertebra.details
+    if anatomy is None or details.pedicles is None or details.canal is None:
+        raise GeometryError(f"{level} cannot be planned: {vertebra.reason or details.reason}; check its label")
+    procedure = _procedure(level, selection, choice)
+    tube = _tube(level, procedure, choice)
+    record.uses.extend(tube.uses)
+    air, rules = how
+    neighbours = [
+        v.anatomy for v in inputs.spine.vertebrae if v.anatomy is not None and abs(v.level.rank - level.rank) in (1, 2)
+    ]
+    try:
+        site = make_site(anatomy, details.pedicles, details.canal, rules, neighbours=neighbours, air=air)
+        aim = LevelAim(
+            tool=Tool(_name(level, procedure, choice), tube.values.radius, tube.values.length),
+            endplate=_endplate(vertebra),
+            seed=choice.seed,
+        )
+        plan = plan_level(site, aim, rules, observer=record.observer)
+    except GeometryError as exc:
+        exc.add_note(f"while planning {level}")
+        raise
+    for sentence in (*plan.warnings, *(() if plan.plans else (plan.sentence,))):
+        record.warn(sentence)
+    volumes = _volumes(vertebra, procedure, plan, tube.values)
+    body = {
+        "procedure": procedure.value,
+        "proposed_procedure": selection.as_json()["procedure"],
+        **plan.as_json(),
+        "volumes": volumes,
+    }
+    return PlannedLevel(plan, procedure, body, volumes["cement_ml"]["value"] if "cement_ml" in volumes else 0.0)
+
+
+def _procedure(level: Level, selection: Selection, choice: PlanChoice) -> Procedure:
+    chosen = choice.procedure or selection.procedure
+    if chosen in (None, Procedure.NO_OPERATION):
+        chosen = selection.if_operated
+    if chosen is None or chosen is Procedure.NO_OPERATION:
+        raise InputError(
+            f"{level}: which procedure fits cannot be decided ({selection.verdict.sentence}); "
+            "choose one with --procedure"
+        )
+    return chosen
+
+
+def _name(level: Level, procedure: Procedure, choice: PlanChoice) -> str:
+    if choice.needle:
+        return choice.needle
+    usual = read_toml("planning/tools.toml")
+    kind = "vertebroplasty" if procedure is Procedure.VERTEBROPLASTY else "kyphoplasty"
+    return str(usual[kind]["lumbar" if level.region is Region.LUMBAR else "other"][0])
+
+
+def _tube(level: Level, procedure: Procedure, choice: PlanChoice) -> Loaded[Tube]:
+    devices = catalogue()
+    return find({**devices.needles, **devices.cannulas}, _name(level, procedure, choice))
+
+
+def _endplate(vertebra: MeasuredVertebra) -> Endplate:
+    """Return the endplate that is dented more; the superior one when that is not known."""
+    dents = {side: vertebra.dent_excess_mm[side].value for side in vertebra.dent_excess_mm}
+    low, high = dents.get(EndplateSide.INFERIOR), dents.get(EndplateSide.SUPERIOR)
+    return Endplate.INFERIOR if low is not None and high is not None and low > high else Endplate.SUPERIOR
+
+
+def _volumes(vertebra: MeasuredVertebra, procedure: Procedure, plan: LevelPlan, cannula: Tube) -> dict[str, Any]:
+    if not plan.plans:
+        return {"reason": "no safe plan exists"}
+    geometry = vertebra.geometry
+    assert geometry is not None
+    references = (vertebra.loss.reference_mm.get(place) for place in (Place.ANTERIOR, Place.MIDDLE))
+    own = (vertebra.heights_mm[place] for place in (Place.ANTERIOR, Place.MIDDLE))
+    heights = [
+        (wanted.value if wanted is not None and wanted.value is not None else now.value)
+        for wanted, now in zip(references, own, strict=True)
+    ]
+    known = [height for height in heights if height is not None]
+    if not known or geometry.volume.value is None:
+        return {"reason": "the body's heights or volume were not measured"}
+    size = BodySize(volume=geometry.volume.value, depth=geometry.six.depth, target_height=min(known))
+    sides = len(plan.plans[0].needles)
+    try:
+        return propose_volumes(procedure, size, sides, cannula=cannula, devices=catalogue()).as_json()
+    except GeometryError as exc:
+        return {"reason": str(exc)}
+
+
+def _document(planned: dict[Level, PlannedLevel]) -> dict[str, Any]:
+    care = course_of_care(tuple(one.procedure for one in planned.values()))
+    accesses = sum(len(one.plan.plans[0].needles) for one in planned.values() if one.plan.plans)
+    return {
+        "schema": SCHEMA,
+        "notice": "Research and education; not a medical device.",
+        "levels": {level.value: one.document for level, one in planned.items()},
+        "session": {
+            "levels": [level.value for level in planned],
+            "accesses": accesses,
+            "cement_ml": sum(one.cement_ml for one in planned.values()),
+            "minutes": {"low": care.minutes_low, "high": care.minutes_high},
+        },
+        "care": care.as_json(),
+    }
+
+
+def _write(
+    inputs: PlanningInputs,
+    indication: dict[str, Any],
+    document: dict[str, Any],
+    planned: dict[Level, PlannedLevel],
+    staging: Path,
+    record: Record,
+) -> dict[str, str]:
+    write_json(staging / "spine.json", inputs.spine.as_json())
+    write_json(staging / "indication.json", indication)
+    write_json(staging / "plan.json", document)
+    write_json(staging / "plan.mrk.json", plan_markups(one.plan for one in planned.values()))
+    outputs = {
+        "spine.json": "every labelled vertebra, measured",
+        "indication.json": "what each rule pack says",
+        "plan.json": "needles, volumes, views and the course of care",
+        "plan.mrk.json": "the needles as 3D Slicer markups, LPS",
+        MANIFEST: "this file",
+    }
+    no_pictures = missing_extra("report")
+    if no_pictures:
+        record.skip("pictures", no_pictures)
+        return outputs
+    from vertecast.report.plan_pictures import draw_plan  # the [report] extra, probed above
+
+    (staging / "pictures").mkdir()
+    with record.stage("Drawing the pictures"):
+        for level, one in planned.items():
+            if one.plan.plans:
+                name = f"pictures/plan_{level}.png"
+                anatomy = inputs.vertebra(level).anatomy
+                assert anatomy is not None
+                draw_plan(one.plan, anatomy, inputs.labels, inputs.volume, staging / name)
+                outputs[name] = f"{level}: oblique slices along each needle of the best plan, and a 3-D view"
+    return outputs
