@@ -11,8 +11,9 @@ Research and education; not a medical device"""
 def spine_table(spine: dict[str, Any]) -> Table:
     """Return one row per vertebra of ``spine.json``."""
     table = Table(title="Vertebrae, measured on a supine scan", caption=_CAPTION)
-    for column in ("level", "grade", "loss %", "a / m / p mm", "wedge °", "L / R mm", "HU", "notes"):
-        table.add_column(column, justify="left" if column in ("level", "grade", "notes") else "right")
+    for column in ("level", "grade", "loss %", "a / m / p mm", "wedge °", "L / R mm", "HU"):
+        table.add_column(column, justify="left" if column in ("level", "grade") else "right", no_wrap=column != "grade")
+    table.add_column("notes")
     for vertebra in spine["vertebrae"]:
         table.add_row(*_row(vertebra))
     return table
@@ -28,7 +29,7 @@ def _row(vertebra: dict[str, Any]) -> list[str]:
         _number(vertebra["wedge_angle_deg"], 1),
         " / ".join(_number(_part(vertebra, "pedicles", side, "width_mm"), 1) for side in ("left", "right")),
         _number(_part(vertebra, "density", "mean_hu")),
-        ", ".join(vertebra["flags"]),
+        ", ".join(flag.replace("_", " ") for flag in vertebra["flags"]),
     ]
 
 

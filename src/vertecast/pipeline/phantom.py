@@ -12,7 +12,8 @@ from vertecast.imaging.write import write_nifti
 from vertecast.pipeline.folder import MANIFEST, run_folder, write_json
 from vertecast.pipeline.manifest import Record
 from vertecast.spine.phantom.phantom import Phantom, make_phantom
-from vertecast.spine.phantom.spec import PhantomSpec, Scan, default_spec, level_range, load_tissue, random_spec
+from vertecast.spine.phantom.spec import PhantomSpec, Scan, default_spec, load_tissue
+from vertecast.spine.phantom.variation import random_spec
 
 CT, LABELS, SUBREGIONS, TRUTH = "ct.nii.gz", "labels.nii.gz", "subregions.nii.gz", "truth.json"
 
@@ -64,7 +65,7 @@ def _spec(case: PhantomCase) -> PhantomSpec:
     scan = Scan(spacing_mm=(case.spacing_mm, case.spacing_mm, case.slice_mm))
     if not case.random:
         return default_spec(case.first, case.last, scan=scan)
-    return random_spec(np.random.default_rng(case.seed), level_range(case.first, case.last), scan=scan)
+    return random_spec(np.random.default_rng(case.seed), case.first, case.last, scan=scan)
 
 
 def named_level(name: str) -> Level:
