@@ -2,21 +2,25 @@
 
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
 from rich.table import Table
 
-_CAPTION = """heights anterior / middle / posterior · pedicle widths left / right
+_CAPTION = """a / m / p: heights · pedicle widths L / R · ± borderline
 Research and education; not a medical device"""
 
 
-def spine_table(spine: dict[str, Any]) -> Table:
-    """Return one row per vertebra of ``spine.json``."""
-    table = Table(title="Vertebrae, measured on a supine scan", caption=_CAPTION)
+def spine_table(spine: dict[str, Any]) -> Group:
+    """Return one row per vertebra of ``spine.json``, and below it what limits each."""
+    table = Table(title="Vertebrae, measured on a supine scan", caption=_CAPTION, box=SIMPLE_HEAD)
     for column in ("level", "grade", "loss %", "a / m / p mm", "wedge °", "L / R mm", "HU"):
-        table.add_column(column, justify="left" if column in ("level", "grade") else "right", no_wrap=column != "grade")
-    table.add_column("notes")
+        table.add_column(column, justify="left" if column in ("level", "grade") else "right")
+    notes = []
     for vertebra in spine["vertebrae"]:
         table.add_row(*_row(vertebra))
-    return table
+        if vertebra["flags"]:
+            notes.append(f"{vertebra['level']}: " + ", ".join(flag.replace("_", " ") for flag in vertebra["flags"]))
+    return Group(table, *notes)
 
 
 def _row(vertebra: dict[str, Any]) -> list[str]:
@@ -29,7 +33,6 @@ def _row(vertebra: dict[str, Any]) -> list[str]:
         _number(vertebra["wedge_angle_deg"], 1),
         " / ".join(_number(_part(vertebra, "pedicles", side, "width_mm"), 1) for side in ("left", "right")),
         _number(_part(vertebra, "density", "mean_hu")),
-        ", ".join(flag.replace("_", " ") for flag in vertebra["flags"]),
     ]
 
 
@@ -46,7 +49,7 @@ def _grade(genant: dict[str, Any]) -> str:
     if genant["grade"] is None:
         return "–"
     shape = f" {genant['shape']}" if genant["shape"] else ""
-    return f"{genant['grade']:g}{shape}{' (borderline)' if genant['borderline'] else ''}"
+    return f"{genant['grade']:g}{shape}{' ±' if genant['borderline'] else ''}"
 
 
 def _number(measured: dict[str, Any] | None, digits: int = 0) -> str:
