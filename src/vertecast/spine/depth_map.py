@@ -55,7 +55,7 @@ def map_depth(plate: Endplate, point_error: float) -> DepthMap:
     depth = plate.side.sign * (plane[0] + plane[1] * x + plane[2] * y - surface)
     i, j = np.unravel_index(int(np.argmax(np.where(inner, depth, -np.inf))), depth.shape)
     rows = np.flatnonzero(plate.inside.any(axis=0))
-    share = (j - rows[0] + 0.5) / (rows[-1] - rows[0] + 1)
+    share = (int(j) - int(rows[0]) + 0.5) / (rows[-1] - rows[0] + 1)
     error = 1.96 * point_error * plate.step
     method = "below the plane of the endplate's rim"
     return DepthMap(

@@ -43,6 +43,7 @@ class SurfaceSettings:
     mask_error: float = quantity("1", "error of a mask besides its staircase, in voxel steps along the normal")
     rim_band: float = quantity("1", "relative height that bounds the rim bands, from either end")
     inner_share: float = quantity("1", "linear scale of the inner endplate")
+    hump: float = quantity("mm", "height over the rim's plane from which bone is no part of the endplate")
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,9 +219,34 @@ def _fit_side(
         field, step = _refit(near, rim_distance, field, planes[side], settings)
     assert field is not None
     x, y = np.meshgrid(sample.x, sample.y, indexing="ij")
+    surface = field.at(x, y)
     inner = shrunk(inside, settings.inner_share)
-    plane = fitted_plane(np.stack([x[inner], y[inner], field.at(x[inner], y[inner])], axis=1))
+    inside = inside & ~_humps(x, y, surface, inside, side.sign, settings.hump + 0.25 * step)
+    inner &= inside
+    plane = fitted_plane(np.stack([x[inner], y[inner], surface[inner]], axis=1))
     return Endplate(side, field, plane, sample.x, sample.y, inside, step)
+
+
+def _humps(
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    surface: NDArray[np.float64],
+    inside: NDArray[np.bool_],
+    sign: float,
+    limit: float,
+) -> NDArray[np.bool_]:
+    """Find what stands out of the rim's plane: a pedicle's root or a process in the label, but never the endplate."""
+    rim = shrunk(inside, 0.98) & ~shrunk(inside, 0.75)
+    points = np.stack([x[rim], y[rim], surface[rim]], axis=1)
+    plane = fitted_plane(points)
+    for _ in range(6):
+        above = sign * (points[:, 2] - plane[0] - points[:, :2] @ plane[1:])
+        spread = max(1.4826 * float(np.median(np.abs(above))), 0.3)
+        kept = points[np.abs(above) <= 2.5 * spread]
+        if len(kept) < max(12, len(points) // 3):
+            break
+        plane = fitted_plane(kept)
+    return np.asarray(sign * (surface - plane[0] - plane[1] * x - plane[2] * y) > limit)
 
 
 def _refit(
