@@ -11,6 +11,7 @@ from vertecast.cli.fracture import fracture
 from vertecast.cli.info import info
 from vertecast.cli.measure import measure
 from vertecast.cli.phantom import phantom
+from vertecast.cli.radiograph import radiograph
 
 app = typer.Typer(
     name="vertecast",
@@ -20,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (measure, phantom, fracture, demo, info):
+for command in (measure, phantom, fracture, radiograph, demo, info):
     app.command()(command)
 
 

@@ -56,7 +56,7 @@ def radiograph(
             labels=labels,
             level=named_level(level) if level else None,
             dialect=dialect,
-            isocentre_lps_mm=point,  # type: ignore[arg-type]
+            isocentre_lps_mm=point,
             plan=plan,
             series=series,
             columns=columns,

@@ -2,9 +2,20 @@
 
 The least a plan must hold, for one level or for each entry of ``levels`` (a list, or an object by level)::
 
-    {"level": "L1", "plans": [{"needles": [{
-        "entry_lps_mm": [x, y, z], "tip_lps_mm": [x, y, z],
-        "tool": {"outer_diameter_mm": 3.2, "inner_diameter_mm": 2.6, "length_mm": 120}}]}]}
+    {
+        "level": "L1",
+        "plans": [
+            {
+                "needles": [
+                    {
+                        "entry_lps_mm": [x, y, z],
+                        "tip_lps_mm": [x, y, z],
+                        "tool": {"outer_diameter_mm": 3.2, "inner_diameter_mm": 2.6, "length_mm": 120},
+                    }
+                ]
+            }
+        ],
+    }
 
 The first plan is the chosen one, or ``chosen`` where that is present. Without an inner diameter the needle is solid,
 as a trocar with its stylet; without a length it reaches 100 mm back from its tip.

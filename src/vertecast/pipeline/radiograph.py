@@ -120,9 +120,7 @@ def _frame(case: RadiographCase, volume: Volume) -> Transform | None:
     return found.geometry.anatomy.vert_from_lps
 
 
-def _pose(
-    case: RadiographCase, volume: Volume, frame: Transform | None, needles: tuple[PlannedNeedle, ...]
-) -> Pose:
+def _pose(case: RadiographCase, volume: Volume, frame: Transform | None, needles: tuple[PlannedNeedle, ...]) -> Pose:
     if case.view is ViewName.BULLSEYE:
         if not needles:
             raise InputError("the bull's-eye view looks down a planned needle; give the plan with --plan")
