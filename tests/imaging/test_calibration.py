@@ -1,4 +1,4 @@
-"""Proves that HU become density as a calibration says, that the fallback says it is one, and what the internal one does.
+"""Proves that HU become density as a calibration says, that the fallback says it is one, what the internal one does.
 
 The internal one is checked against CT numbers computed from the attenuation of known mixtures at one energy.
 """

@@ -168,3 +168,12 @@ def test_these_checks_can_fail(tmp_path: Path, volume: Volume, labels: LabelMap,
     matrix[:3, 3] += 0.01
     with pytest.raises(AssertionError):
         same_ct(volume, Volume(volume.hu, Grid.from_affine(volume.grid.shape, matrix)))
+
+
+def test_one_ct_has_one_grid_bit_for_bit(tmp_path: Path, volume: Volume, series: Path) -> None:
+    """Whatever file it comes from, so that what is measured on it cannot depend on the file."""
+    reads = [read_volume(write_nifti(tmp_path / "a.nii.gz", volume)), read_volume(series)]
+    reads += [read_volume(write_nrrd(tmp_path / name, volume)) for name in ("a.nrrd", "a.mha")]
+    for read in reads[1:]:
+        np.testing.assert_array_equal(read.grid.lps_from_voxel.matrix, reads[0].grid.lps_from_voxel.matrix)
+    np.testing.assert_allclose(reads[0].grid.corners_lps, volume.grid.corners_lps, atol=1e-4)

@@ -79,9 +79,24 @@ def decided_dialect(
         If none or more than one could be meant; the message names the option that decides.
     """
     integers = set(centroids)
-    subregional = with_subregions or not integers <= load_dialect("verse").known
+    readings = _readings(centroids, limits, with_subregions)
+    older = load_dialect("totalseg_v1")
+    if _is_version_one(older, centroids, limits):
+        readings.append(older)
+    if len(readings) == 1 and readings[0].name != older.name:
+        return readings[0]
+    listed = _listed(integers)
+    if not readings:
+        raise InputError(_none_fits(name, listed, centroids, limits))
+    said = "; ".join(f"{one.name}: {_levels(one, integers)}" for one in readings)
+    raise InputError(f"{name}: label values {listed} are ambiguous ({said}); say which with --dialect {_NAMES}")
+
+
+def _readings(centroids: Mapping[int, NDArray[np.float64]], limits: Limits, with_subregions: bool) -> list[Dialect]:
+    """Return the numberings that could be meant, TotalSegmentator 1 aside."""
+    subregional = with_subregions or not set(centroids) <= load_dialect("verse").known
     downward = load_dialect("tptbox" if subregional else "verse")
-    current, older = load_dialect("totalseg"), load_dialect("totalseg_v1")
+    current = load_dialect("totalseg")
     fitting = [one for one in (downward, current) if _fits(one, centroids, limits)]
     readings = sorted(fitting, key=lambda one: -len(_chain(one, centroids)))
     if readings:
@@ -90,15 +105,7 @@ def decided_dialect(
             readings = [one for one in readings if len(_chain(one, centroids)) > best - 2]
         else:
             readings += [one for one in (downward, current) if one not in fitting and _close(one, centroids)]
-    if _is_version_one(older, current, centroids, limits):
-        readings.append(older)
-    if len(readings) == 1 and readings[0] is not older:
-        return readings[0]
-    listed = _listed(integers)
-    if not readings:
-        raise InputError(_none_fits(name, listed, centroids, limits))
-    said = "; ".join(f"{one.name}: {_levels(one, integers)}" for one in readings)
-    raise InputError(f"{name}: label values {listed} are ambiguous ({said}); say which with --dialect {_NAMES}")
+    return readings
 
 
 def order_faults(dialect: Dialect, centroids: Mapping[int, NDArray[np.float64]]) -> list[str]:
@@ -129,10 +136,9 @@ def _close(dialect: Dialect, centroids: Mapping[int, NDArray[np.float64]]) -> bo
     return named and len(order_faults(dialect, centroids)) <= 1
 
 
-def _is_version_one(
-    older: Dialect, current: Dialect, centroids: Mapping[int, NDArray[np.float64]], limits: Limits
-) -> bool:
+def _is_version_one(older: Dialect, centroids: Mapping[int, NDArray[np.float64]], limits: Limits) -> bool:
     """Tell whether a map lies like a spine in TotalSegmentator 1, with vertebrae that are organs in version 2."""
+    current = load_dialect("totalseg")
     lowest = min(*current.values.values(), *current.below)
     numbers = list(older.present(centroids).values())
     return len(numbers) >= _SURE and min(numbers) < lowest and _fits(older, centroids, limits)

@@ -59,28 +59,32 @@ def internal_calibration(tissues: TissueHu) -> Calibration:
         raise InputError(
             f"internal calibration lacks {', '.join(lacking)}; give a calibration file, or go on uncalibrated"
         )
-    loaded = load_search()
-    table, materials = load_attenuation(), load_materials()
+    loaded, materials = load_search(), load_materials()
     used = [one for one in Tissue if one in tissues.hu]
-    hu = np.array([tissues.hu[one] for one in used])
     best = fitted_energy(tissues.hu, loaded.values)
-    density = np.array([materials[one.value].density for one in used])
-    b1, b0 = np.polyfit(hu, density, 1)
-    u_fat = float(table.mass_attenuation(materials["triglyceride"], best.energy))
-    u_salt = float(table.mass_attenuation(materials["k2hpo4"], best.energy))
-    scale = _MG_CM3 / (u_salt - u_fat)
-    above = best.intercept - u_fat
+    intercept, slope, curvature = _parabola(tissues.hu, used, best)
     said = ", ".join(f"{one.value} {tissues.hu[one]:.0f} HU" for one in used)
     missing = tuple(f"internal calibration, {one.value}: {why}" for one, why in tissues.missing.items())
     return Calibration(
         name="internal (" + ", ".join(one.value for one in used) + ")",
         method=f"internal calibration at {best.energy:.1f} keV (R2 {best.fit:.4f}) from {said}",
-        slope=scale * (b0 * best.slope + b1 * above),
-        intercept=scale * b0 * above,
-        curvature=scale * b1 * best.slope,
+        slope=slope,
+        intercept=intercept,
+        curvature=curvature,
         warnings=(*missing, _MODEL_ERROR),
         uses=loaded.uses + tuple(use for one in used for use in materials[one.value].uses),
     )
+
+
+def _parabola(hu: Mapping[Tissue, float], used: list[Tissue], best: EnergyFit) -> tuple[float, float, float]:
+    """Multiply the line of densities with the line of mass fractions; coefficients of 1, HU and HU², mg/cm3."""
+    table, materials = load_attenuation(), load_materials()
+    b1, b0 = np.polyfit([hu[one] for one in used], [materials[one.value].density for one in used], 1)
+    fat = float(table.mass_attenuation(materials["triglyceride"], best.energy))
+    salt = float(table.mass_attenuation(materials["k2hpo4"], best.energy))
+    scale, above = _MG_CM3 / (salt - fat), best.intercept - fat
+    coefficients = (b0 * above, b0 * best.slope + b1 * above, b1 * best.slope)
+    return tuple(float(scale * one) for one in coefficients)  # type: ignore[return-value]
 
 
 def fitted_energy(hu: Mapping[Tissue, float], search: TissueSearch) -> EnergyFit:

@@ -22,7 +22,7 @@ def matched_labels(labels: LabelMap, volume: Volume, *, name: str = "the labels"
     """
     tolerance = load_limits().form_tolerance
     if labels.grid.same_as(volume.grid, tolerance):
-        return labels
+        return LabelMap(labels.labels, volume.grid, labels.values, labels.dialect, labels.subregions, labels.warnings)
     step = _lattice_step(labels.grid, volume.grid, tolerance)
     if step is None:
         raise GeometryError(
