@@ -44,9 +44,14 @@ class CleftParameters:
     deep: float = quantity("mm", "depth below the body's surface that is deeper than the endplate")
     fluid_low: float = quantity("HU", "fluid lies above this")
     fluid_high: float = quantity("HU", "fluid lies below this")
-    fluid_smoothing: float = quantity("mm", "standard deviation of the smoothing before fluid is looked for")
+    fluid_smoothing: tuple[float, ...] = quantity(
+        "mm", "standard deviations of smoothing; the least that suffices is used"
+    )
     fluid_contrast: float = quantity("HU", "trabecular bone must exceed the fluid band by this to tell them apart")
     fluid_noise: float = quantity("HU", "largest noise SD after smoothing at which fluid can be told")
+    fluid_core: float = quantity(
+        "1", "share of the region that lies in the fluid band; less is partial volume or marrow"
+    )
     fluid_min_volume: float = quantity("mL", "a smaller region is noise or marrow")
     fluid_edge: float = quantity("1", "share of the contrast that is regained within the edge's width around fluid")
     fluid_edge_width: float = quantity("mm", "width around the region in which fluid ends and marrow fades")
@@ -172,30 +177,65 @@ def _find_fluid(
             f"no gas; trabecular bone of {trabecular:.0f} HU is too near to fluid "
             f"(needs {p.fluid_high + p.fluid_contrast:.0f} HU) to tell fluid from fatty marrow"
         )
-    smooth = ndimage.gaussian_filter(body.hu, p.fluid_smoothing / body.grid.spacing, mode="nearest")
-    left = float(np.std((smooth - ndimage.gaussian_filter(smooth, 4.0 / body.grid.spacing, mode="nearest"))[roi]))
+    smooth, left = _smoothed(body, roi, p)
     if left > p.fluid_noise:
         return Cleft.unknown(
             f"no gas; noise and texture of {left:.0f} HU after smoothing exceed "
             f"{p.fluid_noise:.0f} HU, too much for fluid"
         )
     inside = (body.depth >= p.deep) & ~vein_region(body, roi_p)
-    labels, count = ndimage.label(inside & (smooth > p.fluid_low) & (smooth < p.fluid_high))
+    half = 0.5 * (trabecular + 0.5 * (p.fluid_low + p.fluid_high))
+    labels, count = ndimage.label(inside & (smooth < half))
     one = body.grid.voxel_volume / 1000.0
-    index = np.arange(1, count + 1)
-    large = index[ndimage.sum_labels(np.ones_like(labels), labels, index) * one >= p.fluid_min_volume] if count else []
     doubtful = False
-    for label in large:
+    for label in range(1, count + 1):
         mask = labels == label
-        if _has_edge((smooth, mask, inside), trabecular, body.grid.spacing, p) and _is_even(body.hu[mask], noise, p):
-            volume = float(mask.sum()) * one
-            edge = 0.5 * float((ndimage.binary_dilation(mask) & ~mask).sum()) * one
-            measured = Measured(volume, max(volume - edge, 0.0), volume + edge, "voxels of the fluid band")
-            return _cleft(CleftKind.FLUID, measured, mask, body, "even region of near-water HU with a sharp edge")
+        if float(mask.sum()) * one < p.fluid_min_volume:
+            continue
+        core = mask & (smooth > p.fluid_low) & (smooth < p.fluid_high)
+        edged = _has_edge((smooth, mask, inside), trabecular, body.grid.spacing, p)
+        if core.sum() >= p.fluid_core * mask.sum() and edged and _is_even(body.hu[core], noise, p):
+            return _cleft(CleftKind.FLUID, _fluid_volume(mask, one), mask, body, "even near-water region with an edge")
         doubtful = True
     if doubtful:
-        return Cleft.unknown("no gas; a region of near-water HU has no sharp edge, so it may be fatty marrow")
+        return Cleft.unknown("no gas; a darker region is not clearly fluid, so it may be fatty marrow or a thin cleft")
     return Cleft.none("no gas and no region of near-water HU inside the body")
+
+
+def _smoothed(body: BodyHu, roi: NDArray[np.bool_], p: CleftParameters) -> tuple[NDArray[np.float32], float]:
+    """Smooth by as little as brings noise and texture below the limit; return the image and what is left."""
+    smooth, left = body.hu, float("inf")
+    for sigma in p.fluid_smoothing:
+        smooth = ndimage.gaussian_filter(body.hu, sigma / body.grid.spacing, mode="nearest")
+        left = _texture(smooth, roi, body.grid.spacing, 4.0 * sigma)
+        if left <= p.fluid_noise:
+            break
+    return smooth, left
+
+
+def _fluid_volume(mask: NDArray[np.bool_], voxel_ml: float) -> Measured:
+    volume = float(mask.sum()) * voxel_ml
+    # Half of the voxels on either side of the half-way surface may belong to the other side.
+    edge = 0.25 * float((ndimage.binary_dilation(mask) ^ ndimage.binary_erosion(mask)).sum()) * voxel_ml
+    return Measured(volume, max(volume - edge, 0.0), volume + edge, "voxels darker than half-way from bone to fluid")
+
+
+def _texture(
+    smooth: NDArray[np.float32], roi: NDArray[np.bool_], spacing: NDArray[np.float64], distance: float
+) -> float:
+    """Robust standard deviation, HU, of the noise and texture that are left, from pairs ``distance`` mm apart."""
+    pairs = []
+    for axis in range(3):
+        shift = max(1, round(distance / float(spacing[axis])))
+        near, far = (
+            tuple(part if i == axis else slice(None) for i in range(3))
+            for part in (slice(None, -shift), slice(shift, None))
+        )
+        both = roi[near] & roi[far]
+        pairs.append((smooth[near] - smooth[far])[both])
+    differences = np.concatenate(pairs)
+    # 1.4826 makes the median of absolute values a standard deviation for normal noise; a pair holds it twice.
+    return float(1.4826 * np.median(np.abs(differences)) / np.sqrt(2.0)) if len(differences) else float("inf")
 
 
 def _has_edge(

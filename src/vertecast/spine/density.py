@@ -31,6 +31,10 @@ class HuCalibration(Protocol):
     def calibrated(self) -> bool:
         """Whether this scan's own HU were calibrated."""
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences the reader must see."""
+
     def density(self, hu: Any) -> Any:
         """Return density, mg/mm³ K2HPO4-equivalent, for HU."""
 
@@ -169,7 +173,7 @@ def measure_density(anatomy: Anatomy, volume: Volume | None, calibration: HuCali
         is_sclerotic=sclerotic,
         contrast=volume.scan.contrast,
         statements=_statements(anatomy.level, mean, density, calibration, cut_offs) if trabecular else (),
-        warnings=_warnings(volume, cemented, sclerotic),
+        warnings=_warnings(volume, cemented, sclerotic) + (calibration.warnings if calibration else ()),
     )
 
 
