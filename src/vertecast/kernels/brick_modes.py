@@ -83,7 +83,7 @@ def corner_signs() -> NDArray[np.float64]:
 def strain_matrices(spacing: tuple[float, float, float], integration: Integration) -> NDArray[np.float64]:
     """Return B at the eight Gauss points; (8, 6, 24), Voigt xx yy zz yz xz xy, column 3 * corner + component.
 
-    The plain reference: shape functions differentiated at the points, B-bar by replacing the volume strain with its mean.
+    The plain reference: shape functions differentiated at the points; B-bar replaces the volume strain by its mean.
     """
     signs = corner_signs()
     points = signs / np.sqrt(3.0)

@@ -143,4 +143,4 @@ def lame_parameters(young: ArrayLike, poisson: ArrayLike) -> tuple[NDArray[np.fl
             f"Poisson's ratio from {ratio.min()} to {ratio.max()} leaves (-1, 0.5); use 0.499 for nearly incompressible"
         )
     mu = modulus / (2 * (1 + ratio))
-    return 2 * mu * ratio / (1 - 2 * ratio), mu
+    return np.asarray(2 * mu * ratio / (1 - 2 * ratio)), np.asarray(mu)

@@ -65,7 +65,7 @@ class Platen:
     @property
     def reach(self) -> float:
         """Length that makes a tilt a displacement of like size: half the larger side of the face in nodes."""
-        return 0.5 * max(self.nodes.shape[axis] for axis in self.across)
+        return 0.5 * float(max(self.nodes.shape[axis] for axis in self.across))
 
     @property
     def across(self) -> tuple[int, int]:
@@ -123,8 +123,8 @@ class Constraints:
 class Ties:
     """Degrees of freedom that follow platen motions: u[index] = matrix @ motions.
 
-    ``index`` (n,) into the flat displacement, ``matrix`` (n, 3 * platens) for (w, t_a, t_b) of each; tilts are multiplied
-    by the platen's ``reach``, so that all motions are alike. ``free`` marks the motions that are solved for.
+    ``index`` (n,) into the flat displacement, ``matrix`` (n, 3 * platens) for (w, t_a, t_b) of each; tilts are
+    multiplied by the platen's ``reach``, so that all motions are alike. ``free`` marks the motions that are solved for.
     """
 
     index: NDArray[np.int64]
@@ -137,7 +137,10 @@ class Ties:
 
 
 def ties_of(
-    kinds: NDArray[np.int8], spacing: tuple[float, float, float], platens: tuple[Platen, ...], origin: NDArray[np.float64]
+    kinds: NDArray[np.int8],
+    spacing: tuple[float, float, float],
+    platens: tuple[Platen, ...],
+    origin: NDArray[np.float64],
 ) -> Ties:
     """Return the ties of one grid, fine or coarse, whose nodes are ``spacing`` apart and begin at ``origin``."""
     index = np.flatnonzero(kinds >= 2)
@@ -162,8 +165,8 @@ def coarse_kinds(
 ) -> NDArray[np.int8]:
     """Carry the kinds to a coarser grid.
 
-    A coarse degree of freedom takes the kind of the fine one at its place; where that one is outside the body, the kind of
-    any held neighbour (a constrained face off the coarse planes would otherwise be lost, and convergence with it).
+    A coarse degree of freedom takes the kind of the fine one at its place; where that one is outside the body, the
+    kind of any held neighbour: a constrained face off the coarse planes would otherwise be lost, and convergence too.
     """
     widths = [
         (1, 1 + step * (coarse - 1) + 1 - n)

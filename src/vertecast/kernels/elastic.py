@@ -19,7 +19,7 @@ from vertecast.kernels.bricks import BrickMesh
 from vertecast.kernels.constraints import DEAD, FIXED, FREE, Constraints, Ties, coarse_kinds, ties_of
 from vertecast.kernels.elastic_grid import ElasticLevel, ElasticOperator
 from vertecast.kernels.krylov import SolveReport, Stop, conjugate_gradients
-from vertecast.kernels.multigrid import chebyshev_weights, v_cycle
+from vertecast.kernels.multigrid import v_cycle
 from vertecast.kernels.supports import require_held
 from vertecast.kernels.transfers_compiled import coarse_moduli
 
@@ -32,8 +32,11 @@ class Operator(Protocol):
     """A symmetric positive definite K on flat displacements of one mesh."""
 
     @property
-    def mesh(self) -> BrickMesh: ...
-    def apply(self, x: Any, out: Any) -> None: ...
+    def mesh(self) -> BrickMesh:
+        """The bricks."""
+
+    def apply(self, x: Any, out: Any) -> None:
+        """Write K x into ``out``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +60,7 @@ class ElasticSolution:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ElasticSystem:
-    """A body, its supports and its multigrid, made by :func:`prepare_elastic`. Holds work space: one solve at a time."""
+    """A body, its supports and its multigrid, from :func:`prepare_elastic`. Holds work space: one solve at a time."""
 
     whole: BrickMesh
     window: tuple[slice, slice, slice]
@@ -139,7 +142,9 @@ def _checked_moduli(mesh: BrickMesh, lame: NDArray[Any], mu: NDArray[Any]) -> Ar
     material = np.empty((2, mesh.count))
     for row, (name, values) in enumerate((("lambda", lame), ("mu", mu))):
         if np.shape(values) != (mesh.count,):
-            raise ParameterError(f"{name} of shape {np.shape(values)} must hold one value for each of {mesh.count} voxels")
+            raise ParameterError(
+                f"{name} of shape {np.shape(values)} must hold one value for each of {mesh.count} voxels"
+            )
         material[row] = values
     bad = ~(np.isfinite(material).all(axis=0) & (material[1] > 0) & (material[0] + material[1] * (2 / 3) > 0))
     if bad.any():
@@ -161,8 +166,7 @@ def _hierarchy(
     while True:
         mesh = current.mesh
         ties = ties_of(kinds, mesh.spacing, constraints.platens, origin)
-        weights = chebyshev_weights(current.largest_eigenvalue())
-        level = ElasticLevel(current, kinds, ties, weights)
+        level = ElasticLevel(current, kinds, ties)
         levels.append(level)
         reach = 1.6 * min(h for h, n in zip(mesh.spacing, mesh.shape, strict=True) if n > 1 or max(mesh.shape) == 1)
         steps = tuple(2 if n > 1 and h <= reach else 1 for n, h in zip(mesh.shape, mesh.spacing, strict=True))
@@ -198,6 +202,7 @@ class _Space:
         return np.zeros(self.system.kinds.size)
 
     def apply(self, p: Array, p_motions: Array, out: Array) -> tuple[Array, float]:
+        p[self.ties.index] = (self.ties.matrix * p_motions).sum(axis=1)  # the V-cycle's are float32
         self.operator.apply(p, out)
         curvature = float(vectors.dot(p, out))
         forces = np.where(self.ties.free, self.ties.gathered(out), 0.0)

@@ -7,6 +7,8 @@ y in the element loop, and the inverse leaves carries in y (scratch) and x (one 
 ``TILE`` nodes held in scratch of constant pitch, which the compiler turns into vector instructions.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import njit, prange
 
@@ -16,7 +18,7 @@ TILE = 72
 PITCH = 80
 APPLY, RESIDUAL, CHEBYSHEV = 0, 1, 2
 
-_OPTIONS = {"cache": True, "error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
+_OPTIONS: Any = {"cache": True, "error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
 
 # Rows of scratch: 12 z-modes of the finished node row, then the 12 carried to the next one.
 # Row (x-mode a, component c, z-mode b) is 6 a + 2 c + b.
@@ -140,7 +142,9 @@ def _scatter(rows, carry, result, at, stride, count):  # type: ignore[no-untyped
         r = 2 * c * _P
         for k in range(count):
             total = (rows[r + 1 + k] - rows[r + _P + 1 + k]) + (rows[r + k] + rows[r + _P + k])
-            change = (rows[r + 6 * _P + 1 + k] - rows[r + 7 * _P + 1 + k]) + (rows[r + 6 * _P + k] + rows[r + 7 * _P + k])
+            change = (rows[r + 6 * _P + 1 + k] - rows[r + 7 * _P + 1 + k]) + (
+                rows[r + 6 * _P + k] + rows[r + 7 * _P + k]
+            )
             out[k] = held[k] + (total - change)
             held[k] = total + change
 
@@ -196,9 +200,9 @@ def _finish(mode, part, plane, stride, block, x, b, d, inverse, out, weights):  
         if mode == APPLY:
             out[o : o + stride] = y
         elif mode == RESIDUAL:
-            target, right, held = out[o : o + stride], b[o : o + stride], inverse[o : o + stride]
+            target, right = out[o : o + stride], b[o : o + stride]
             for k in range(stride):
-                target[k] = right[k] - y[k] if held[k] != 0 else y[k] - y[k]
+                target[k] = right[k] - y[k]
         else:
             right, held = b[o : o + stride], inverse[o : o + stride]
             for k in range(stride):

@@ -11,6 +11,7 @@ from vertecast.kernels.brick_modes import Integration, mode_scales, stiffness_pa
 from vertecast.kernels.bricks import BrickMesh
 from vertecast.kernels.constraints import DEAD, FIXED, FREE, Ties
 from vertecast.kernels.elastic_compiled import APPLY, CHEBYSHEV, RESIDUAL, elastic_parallel, elastic_serial
+from vertecast.kernels.multigrid import chebyshev_weights
 from vertecast.kernels.transfers_compiled import node_sums, prolong_nodes, restrict_nodes
 from vertecast.kernels.vectors_compiled import back_solve, factor, first_step
 
@@ -41,7 +42,7 @@ class ElasticOperator:
         start, runs = self.mesh.runs
         weights = (*mode_scales(self.mesh.spacing), *self.integration.high_weights, 1 / 3, 1 / 9)
         rows = np.zeros((nx, ny, nz), dtype=np.bool_)
-        rows[...] = self.mesh.nodes.any(axis=2)[:, :, None]
+        rows[...] = np.any(self.mesh.nodes, axis=2, keepdims=True)
         bounds = np.linspace(0, nx - 1, max(1, (nx - 1) // SLAB) + 1).astype(np.int64)
         work = np.zeros((bounds.size - 1, 3, 3 * ny * nz), dtype)
         return start, runs, np.asarray(weights, dtype), rows, bounds, work
@@ -68,8 +69,8 @@ class ElasticOperator:
                 result[component] += self.material.dtype.type(part[component, component]) * sums
         return result.ravel()
 
-    def largest_eigenvalue(self) -> float:
-        """Return a bound of the largest eigenvalue of D^-1 K, from the elements: it holds for any mixture of them."""
+    def eigenvalue_bound(self) -> float:
+        """Return a bound of the eigenvalues of D^-1 K, from the elements: it holds for any mixture of them."""
         lame, mu = self.material.astype(float)
         ratio = lame / mu
         first, second = stiffness_parts(self.mesh.spacing, self.integration)
@@ -83,15 +84,15 @@ class ElasticOperator:
 
 @dataclass(eq=False)
 class ElasticLevel:
-    """A float32 grid of the elastic multigrid with its vectors; platens are solved for on the coarsest and carried up."""
+    """A float32 grid of the multigrid with its vectors; platens are solved for on the coarsest and carried up."""
 
     operator: ElasticOperator
     kinds: NDArray[np.int8]
     ties: Ties
-    weights: tuple[tuple[float, float], ...]
     steps: tuple[int, int, int] = (2, 2, 2)
     inverse: Array = field(init=False)
     held: NDArray[np.int64] = field(init=False)
+    weights: tuple[tuple[float, float], ...] = field(init=False)
 
     def __post_init__(self) -> None:
         flat = self.kinds.ravel()
@@ -104,6 +105,7 @@ class ElasticLevel:
         self.d, self.r = np.zeros_like(diagonal), np.zeros_like(diagonal)
         self.b_motions = np.zeros(self.ties.free.size)
         self.x_motions = np.zeros(self.ties.free.size)
+        self.weights = chebyshev_weights(self.operator.eigenvalue_bound())
 
     @property
     def shape(self) -> tuple[int, int, int, int]:

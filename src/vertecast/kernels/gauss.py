@@ -38,7 +38,7 @@ class GaussPasses:
         h = np.asarray(self.mesh.spacing)
         scales = np.array([*(1 / (4 * h)), 1 / np.sqrt(3), np.prod(h) / 8, mean])
         rows = np.zeros((nx, ny, nz), dtype=np.bool_)
-        rows[...] = self.mesh.nodes.any(axis=2)[:, :, None]
+        rows[...] = np.any(self.mesh.nodes, axis=2, keepdims=True)
         return start, runs, scales, rows, np.zeros((max(1, (nx - 1) // SLAB), 3, 3 * ny * nz))
 
     def run(self, kind: int, x: Array, values: NDArray[Any], out: Array, planes: tuple[int, int]) -> None:
@@ -50,7 +50,7 @@ class GaussPasses:
         gauss_pass(kind, x, values, origin, start, runs, scales, rows, bounds, work, out)
 
     def strain(self, u: Array, *, planes: tuple[int, int] | None = None, out: Array | None = None) -> Array:
-        """Return the strains (8, 6, elements) of the displacement (3, nodes); ``out`` is written and returned if given."""
+        """Return the strains (8, 6, elements) of the displacement (3, nodes); ``out`` is written if given."""
         chosen = self._planes(planes)
         packed = self.mesh.slab(*chosen)
         strains = np.empty((8, 6, packed.stop - packed.start)) if out is None else out

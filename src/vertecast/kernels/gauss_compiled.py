@@ -259,9 +259,11 @@ def _add_plane(part, plane, stride, block, out):  # type: ignore[no-untyped-def]
 
 @njit(parallel=True, **_OPTIONS)
 def gauss_pass(kind, x, values, origin, start, runs, scales, nodes, bounds, work, out):  # type: ignore[no-untyped-def]
-    """STRAIN: write the strains of ``x`` to ``values``; FORCE: add the force of stresses ``values`` to ``out``;
-    TANGENT: add the force of the tangent ``values`` at the strains of ``x`` to ``out``. Planes from bounds[0] to bounds[-1].
-    """  # noqa: D205
+    """Work the planes from bounds[0] to bounds[-1].
+
+    STRAIN writes the strains of ``x`` to ``values``; FORCE adds the force of the stresses ``values`` to ``out``;
+    TANGENT adds the force of the tangent ``values`` at the strains of ``x`` to ``out``.
+    """
     for s in prange(bounds.size - 1):
         _gauss_slab(s, kind, x, values, origin, start, runs, scales, nodes, bounds, work, out)
     if kind != STRAIN:

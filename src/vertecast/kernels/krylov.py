@@ -47,12 +47,23 @@ class Space(Protocol):
     ``apply`` returns the forces on the motions and p . K p; it leaves zero forces on everything held.
     """
 
-    def zeros(self) -> Any: ...
-    def apply(self, p: Any, p_motions: Motions, out: Any) -> tuple[Motions, float]: ...
-    def precondition(self, r: Any, r_motions: Motions) -> tuple[Any, Motions]: ...
-    def dots(self, r: Any, z: Any, ap: Any) -> tuple[float, float]: ...
-    def advance(self, alpha: float, p: Any, ap: Any, x: Any, r: Any) -> float: ...
-    def direct(self, z: Any, beta: float, p: Any) -> None: ...
+    def zeros(self) -> Any:
+        """Make a vector of zeros."""
+
+    def apply(self, p: Any, p_motions: Motions, out: Any) -> tuple[Motions, float]:
+        """Write K p into ``out``; return the forces on the motions, and p . K p."""
+
+    def precondition(self, r: Any, r_motions: Motions) -> tuple[Any, Motions]:
+        """Return an approximation of K^-1 r."""
+
+    def dots(self, r: Any, z: Any, ap: Any) -> tuple[float, float]:
+        """Return (r . z, ap . z)."""
+
+    def advance(self, alpha: float, p: Any, ap: Any, x: Any, r: Any) -> float:
+        """Advance x += alpha p, r -= alpha ap; return r . r."""
+
+    def direct(self, z: Any, beta: float, p: Any) -> None:
+        """Take p = z + beta p."""
 
 
 def conjugate_gradients(
@@ -79,7 +90,7 @@ def conjugate_gradients(
     residuals = [size / reference if reference > 0 else 0.0]
     p, ap = space.zeros(), space.zeros()
     pq, apq = np.zeros_like(xq), np.zeros_like(xq)
-    before, status = 0.0, Status.ITERATION_LIMIT
+    alpha, before, status = 0.0, 0.0, Status.ITERATION_LIMIT
     while True:
         if not np.isfinite(residuals[-1]):
             status = Status.NOT_FINITE
@@ -117,5 +128,3 @@ def _judged(report: SolveReport, stop: Stop) -> SolveReport:
             report,
         )
     return report
-
-

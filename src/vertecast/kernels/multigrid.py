@@ -1,27 +1,31 @@
 """Geometric multigrid over any backend: the V-cycle and its Chebyshev smoother."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-DEGREE = 4
+DEGREE = 5
 """Degree of the smoother before and after the coarse correction."""
-SPREAD = 16.0
+SPREAD = 36.0
 """The smoother damps eigenvalues of D^-1 K from top / SPREAD to top."""
 
 
 class Level(Protocol):
     """One grid: holds its own right-hand side and unknown, and does the work on them.
 
-    ``smooth(weights, fresh)`` runs the steps of :func:`chebyshev_weights`, from zero when ``fresh``; ``residual`` and
-    ``restrict_to`` make the coarse right-hand side; ``prolong_from`` adds the coarse unknown; ``solve`` is direct.
+    A new backend brings these four operations and those of :class:`krylov.Space`.
     """
 
-    weights: tuple[tuple[float, float], ...]
+    def smooth(self, *, fresh: bool) -> None:
+        """Run the Chebyshev steps, from zero when ``fresh``."""
 
-    def smooth(self, *, fresh: bool) -> None: ...
-    def restrict_to(self, coarse: "Level") -> None: ...
-    def prolong_from(self, coarse: "Level") -> None: ...
-    def solve(self) -> None: ...
+    def restrict_to(self, coarse: Any) -> None:
+        """Make the coarse right-hand side from this level's residual."""
+
+    def prolong_from(self, coarse: Any) -> None:
+        """Add the coarse unknown to this level's."""
+
+    def solve(self) -> None:
+        """Solve directly."""
 
 
 def chebyshev_weights(top: float, degree: int = DEGREE, spread: float = SPREAD) -> tuple[tuple[float, float], ...]:

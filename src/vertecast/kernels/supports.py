@@ -27,9 +27,7 @@ def _rigid_rows(component: int, position: NDArray[np.float64]) -> NDArray[np.flo
     return rows
 
 
-def held_pieces(
-    mesh: BrickMesh, constraints: Constraints, labels: NDArray[np.int32], count: int
-) -> NDArray[np.bool_]:
+def held_pieces(mesh: BrickMesh, constraints: Constraints, labels: NDArray[np.int32], count: int) -> NDArray[np.bool_]:
     """Tell for each piece whether no rigid motion of it is left, platens moving as they may; (count,)."""
     kinds = constraints.kinds(mesh)
     motions = 3 * len(constraints.platens)
@@ -115,7 +113,8 @@ def require_held(mesh: BrickMesh, constraints: Constraints) -> None:
     voxels = np.argwhere(labels == loose)
     if count == 1:
         raise GeometryError(
-            f"the body of {mesh.count} voxels is not held against all six rigid motions; fix more displacements or use a platen"
+            f"the body of {mesh.count} voxels is not held against all six rigid motions; "
+            f"fix more displacements or use a platen"
         )
     raise GeometryError(
         f"{int((~held).sum())} of {count} disconnected pieces are not held; the first has {len(voxels)} voxels from "

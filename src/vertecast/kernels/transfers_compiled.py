@@ -3,10 +3,12 @@
 A coarse grid keeps every second node along each axis whose ``step`` is 2, and all nodes along an axis whose step is 1.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import njit, prange
 
-_OPTIONS = {"cache": True, "error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
+_OPTIONS: Any = {"cache": True, "error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
 
 
 @njit(parallel=True, **_OPTIONS)
@@ -45,7 +47,7 @@ def restrict_nodes(fine, coarse, steps):  # type: ignore[no-untyped-def]
 @njit(parallel=True, **_OPTIONS)
 def prolong_nodes(coarse, fine, steps):  # type: ignore[no-untyped-def]
     """Add the trilinear interpolation of ``coarse`` (components, nodes) to ``fine``."""
-    components, mx, my, mz = coarse.shape
+    components, mz = coarse.shape[0], coarse.shape[3]
     nx, ny, nz = fine.shape[1], fine.shape[2], fine.shape[3]
     half = fine.dtype.type(0.5)
     quarter = fine.dtype.type(0.25)

@@ -1,12 +1,14 @@
 """Compiled vector operations of the Krylov driver; sums in fixed chunks, so no thread count changes a digit."""
 
+from typing import Any
+
 import numpy as np
 from numba import njit, prange
 
 CHUNK = 16384
 LANES = 64
 
-_OPTIONS = {"cache": True, "error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
+_OPTIONS: Any = {"cache": True, "error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
 
 
 @njit(**_OPTIONS)
