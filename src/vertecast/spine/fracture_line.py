@@ -155,7 +155,7 @@ def _profile(lattice: _BodyLattice, columns: NDArray[np.bool_], upper: bool, cou
     """Mean HU of columns against the steps below the upper, or above the lower, endplate of each column."""
     inside = (lattice.depth > 0)[columns]
     hu = lattice.hu[columns]
-    if not upper:
+    if upper:
         inside, hu = inside[:, ::-1], hu[:, ::-1]
     index = inside.argmax(axis=1)[:, None] + np.arange(count)[None, :]
     valid = index < inside.shape[1]
@@ -203,8 +203,12 @@ def _band_in(profiles: NDArray[np.float64], p: LineParameters) -> tuple[float, f
     mean = profiles.mean(axis=0)
     usable = np.isfinite(mean)
     stop = int(usable.argmin()) if not usable.all() else len(mean)
+    # What lies between an endplate and a dense band is not a lucent band: it is bone as elsewhere.
+    usual = float(np.median(mean[first:stop])) if stop > first else 0.0
     best: tuple[float, float] | None = None
     for k in range(first, min(last, stop - 2)):
+        if mean[k] - usual < 0.5 * p.prominence:
+            continue
         window = slice(max(k - reach, first - 1, 0), min(k + reach + 1, stop))
         own = _prominence(profiles[:, window], k - window.start)
         height = float(_prominence(mean[None, window], k - window.start)[0])
