@@ -216,7 +216,8 @@ def _band_in(profiles: NDArray[np.float64], p: LineParameters) -> tuple[float, f
         agreed = float(np.mean(own >= 0.5 * p.prominence))
         certain = height >= max(p.prominence, p.certainty * error) and agreed >= p.sector_share
         if certain and (best is None or height > best[1]):
-            best = (k * p.step, height)
+            peak = max(k - 1, 0) + int(mean[max(k - 1, 0) : k + 2].argmax())
+            best = ((peak + 0.5) * p.step, height)
     return best
 
 
