@@ -54,8 +54,8 @@ class Body:
     def __init__(self, volume: Volume, physics: Physics, law: TissueLaw) -> None:
         self.volume = without_couch(volume, law)
         self.grid = volume.grid
-        self.cut_faces = cut_faces(volume, law)
-        self.warnings = (*self.volume.warnings, *padding_warnings(volume, law), *truncation_warnings(volume, law))
+        self.cut_faces = cut_faces(self.volume, law)
+        self.warnings = (*self.volume.warnings, *padding_warnings(volume, law), *truncation_warnings(self.volume, law))
         self._law, self._physics = law, physics
         self._split = _splitter(volume.hu.dtype, law, physics)
         self._layouts: OrderedDict[int, tuple[SliceStack, SliceStack]] = OrderedDict()
