@@ -216,6 +216,12 @@ def test_the_only_axial_ct_is_taken_and_the_others_are_named(series: Path, volum
     read = read_volume(series)
     same_ct(volume, read)
     assert "holds 3 series; read was --series" in read.warnings[0]
+    for file in (series / "mr").iterdir():
+        one = pydicom.dcmread(file)
+        one.SeriesDescription = "T1"
+        one.save_as(file)
+    with pytest.raises(InputError, match=r"series 'T1' is MR, not CT; choose one of"):
+        read_volume(series, series="T1")
 
 
 def test_no_ct_says_what_is_there(series: Path, change: Edit) -> None:

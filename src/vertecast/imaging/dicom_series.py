@@ -92,6 +92,8 @@ def chosen_series(name: str, found: list[Series], wanted: str | None) -> tuple[S
     listed = "; ".join(str(one) for one in found[:12])
     if wanted is not None:
         hits = [one for one in found if wanted in (one.uid, one.number, one.description)]
+        if len(hits) == 1 and hits[0].modality != "CT":
+            raise InputError(f"{name}: series {wanted!r} is {hits[0].modality}, not CT; choose one of: {listed}")
         if len(hits) == 1:
             return hits[0], ()
         fault = "is not there" if not hits else f"means {len(hits)} series"
