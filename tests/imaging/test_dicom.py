@@ -297,3 +297,12 @@ def test_names_and_ids_are_not_kept(series: Path, change: Edit) -> None:
     read = read_volume(change(series, identify))
     assert "Secret" not in repr(read.scan) + repr(read.warnings)
     assert "4711" not in repr(read.scan) + repr(read.warnings)
+
+
+@pytest.mark.parametrize(
+    ("position", "posture"),
+    [("HFS", "supine"), ("FFP", "prone"), ("HFDR", "right decubitus"), ("FFDL", "left decubitus"), ("", None)],
+)
+def test_posture_is_what_the_header_says(series: Path, change: Edit, position: str, posture: str | None) -> None:
+    change(series, lambda one, k: setattr(one, "PatientPosition", position))
+    assert read_volume(series).scan.posture == posture
