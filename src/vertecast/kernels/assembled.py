@@ -39,7 +39,10 @@ def assembled_solve(stiffness: Any, mesh: BrickMesh, constraints: Constraints, l
     ties = ties_of(kinds, mesh.spacing, constraints.platens, np.zeros(3))
     free = np.flatnonzero(kinds.ravel() == FREE)
     tied = sparse.csr_matrix(
-        (ties.matrix.ravel(), (np.repeat(ties.index, ties.free.size), np.tile(np.arange(ties.free.size), ties.index.size))),
+        (
+            ties.matrix.ravel(),
+            (np.repeat(ties.index, ties.free.size), np.tile(np.arange(ties.free.size), ties.index.size)),
+        ),
         shape=(kinds.size, ties.free.size),
     )
     nodal = sparse.csr_matrix((np.ones(free.size), (free, np.arange(free.size))), shape=(kinds.size, free.size))

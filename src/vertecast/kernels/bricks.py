@@ -113,7 +113,7 @@ class BrickMesh:
 
     def node_coordinates(self, axis: int) -> NDArray[np.float64]:
         """Positions of the node planes along one axis, mm."""
-        return np.arange(self.node_shape[axis]) * self.spacing[axis]
+        return np.arange(self.node_shape[axis], dtype=np.float64) * self.spacing[axis]
 
 
 def corners_of(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
