@@ -1,11 +1,12 @@
 """Sagittal pictures of what was measured: each vertebra with its six points and endplates, and the whole spine."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
+from matplotlib.patheffects import AbstractPathEffect, withStroke
 from numpy.typing import NDArray
 
 from vertecast.core.quantities import Measured
@@ -20,7 +21,7 @@ NOTICE = "Vertecast · research and education, not a medical device"
 _BODY, _ENDPLATE, _POINT, _HEIGHT = "#39c0c8", "#ffd23f", "#ff4d4d", "#ffffff"
 _GRADE_COLOUR = {0.0: "#7bd389", 0.5: "#ffd23f", 1.0: "#ffab40", 2.0: "#ff7043", 3.0: "#ff3b3b"}
 _UNGRADED = "#b0bec5"
-_OUTLINED = [withStroke(linewidth=2.0, foreground="black")]
+_OUTLINED: list[AbstractPathEffect] = [withStroke(linewidth=2.0, foreground="black")]
 
 
 def draw_vertebra(
@@ -147,7 +148,7 @@ def _grade_colour(vertebra: MeasuredVertebra) -> str:
 
 def _letters(axes: Axes, extent: tuple[float, float, float, float]) -> None:
     left, right, bottom, top = extent
-    style = {"color": "#80cbc4", "fontsize": 10, "ha": "center", "va": "center"}
+    style: dict[str, Any] = {"color": "#80cbc4", "fontsize": 10, "ha": "center", "va": "center"}
     axes.text(left + 3, 0.5 * (bottom + top), "A", **style)
     axes.text(right - 3, 0.5 * (bottom + top), "P", **style)
     axes.text(0.5 * (left + right), top - 3, "S", **style)
