@@ -1,4 +1,4 @@
-"""Elasticity against closed forms: patch test, order two, Lame's sphere, locking, all axis orders, published stiffness."""
+"""Elasticity against closed forms: patch test, order two, Lame's sphere, locking; all axis orders; agreed stiffness."""
 
 import itertools
 
@@ -46,7 +46,10 @@ def body_load(mesh, force, origin=(0.0, 0.0, 0.0)):
 
 
 def dirichlet_error(n, exact, force=None, *, integration=Integration.FULL, poisson=0.3, origin=0.0, size=1.0):
-    """Root-mean-square error at the nodes of a cube with the exact field on its surface, relative to the field."""
+    """Relative root-mean-square error at the Gauss points of a cube with the exact field on its surface.
+
+    At the nodes a field of one axis is superconvergent (order 4); inside the bricks nothing flatters.
+    """
     mesh = BrickMesh.from_mask(np.ones((n, n, n), dtype=bool), np.full(3, size / n))
     places = positions(mesh, (origin,) * 3)
     truth = exact(places)
@@ -55,7 +58,15 @@ def dirichlet_error(n, exact, force=None, *, integration=Integration.FULL, poiss
     load = None if force is None else body_load(mesh, force, (origin,) * 3)
     system = prepare_elastic(mesh, *moduli, Constraints(fixed, truth), integration=integration)
     found = solve(system, load, stop=Stop(rtol=1e-10)).displacement
-    return float(np.sqrt(np.mean((found - truth) ** 2) / np.mean(truth**2)))
+    corners = found.reshape(3, -1)[:, element_nodes(mesh)]
+    low = np.argwhere(mesh.mask) * mesh.spacing[0] + origin
+    square = norm = 0.0
+    for point in POINTS:
+        shape = np.prod(1 + point * corner_signs(), axis=1) / 8
+        there = exact((low + 0.5 * mesh.spacing[0] * (1 + point)).T)
+        square += float(((corners @ shape - there) ** 2).sum())
+        norm += float((there**2).sum())
+    return float(np.sqrt(square / norm))
 
 
 @pytest.mark.parametrize("integration", Integration)
