@@ -44,7 +44,7 @@ class FractureTruth:
     ----------
     before_lps, after_lps : per plane and station (2, 3), mm: where the landmarks were and where they went
     above_from_before : rigid; how everything above the vertebra moved
-    mass_ratio : sum of (HU + 1000) in the bone, after per before; None without a CT
+    mineral_ratio : sum of HU above marrow's in the bone, after per before; None without a CT
     """
 
     level: Level
@@ -52,7 +52,7 @@ class FractureTruth:
     before_lps: Points
     after_lps: Points
     above_from_before: Transform
-    mass_ratio: float | None
+    mineral_ratio: float | None
     lesions: tuple[Lesion, ...]
     tilt_deg: float = quantity("deg", "how far the superior endplate and all above it turned forward")
     wall_bulge_mm: float = quantity("mm", "displacement of the posterior wall that was asked")
@@ -86,7 +86,7 @@ class FractureTruth:
             "lesions": [lesion.as_json() for lesion in self.lesions],
             "volume_ratio": {"least": self.least_volume_ratio, "greatest": self.greatest_volume_ratio},
             "round_trip_mm": self.round_trip_mm,
-            "mass_ratio": self.mass_ratio,
+            "mineral_ratio": self.mineral_ratio,
         }
 
 
@@ -137,14 +137,15 @@ def fracture_vertebra(
     pose = find_pose(labels, level, given.centres_lps)
     if given.points_lps is not None:
         pose = replace(pose, points=_mapped(given.points_lps, pose.own_from_lps))
-    warp = make_warp(labels, level, pose, (spec, load_warp_shape().values), seed=seed)
-    carried = carry(volume, labels, level, warp)
+    shape = load_warp_shape().values
+    warp = make_warp(labels, level, pose, (spec, shape), seed=seed)
+    carried = carry(volume, labels, level, warp, marrow_hu=shape.marrow_hu)
     lesions: tuple[Lesion, ...] = ()
     warped = carried.volume
     if warped is not None and (spec.cleft or spec.breach):
         hu, lesions = add_lesions(warped, carried.share, pose, warp, spec)
         warped = replace(warped, hu=hu)
-    truth = _truth(labels, level, (pose, warp, spec), (carried.mass_ratio, lesions))
+    truth = _truth(labels, level, (pose, warp, spec), (carried.mineral_ratio, lesions))
     how = "given points" if given.points_lps is not None else "given centres" if given.centres_lps else "own, from labels"
     return Fractured(warped, carried.labels, replace(truth, landmarks=how), warp)
 
@@ -170,7 +171,7 @@ def _truth(
         before_lps=before,
         after_lps=after,
         above_from_before=Transform(above.matrix, LPS, LPS),
-        mass_ratio=outcome[0],
+        mineral_ratio=outcome[0],
         lesions=outcome[1],
         tilt_deg=float(np.degrees(m.turn)),
         wall_bulge_mm=spec.wall_bulge_mm,

@@ -23,22 +23,22 @@ class Carried:
     Parameters
     ----------
     share : (nx, ny, nz): how much of each voxel the fractured vertebra fills now, by linear interpolation
-    mass_ratio : sum of (HU + 1000) over the vertebra, after per before; None without a CT
+    mineral_ratio : sum of HU above marrow's over the vertebra, after per before; None without a CT
     """
 
     volume: Volume | None
     labels: LabelMap
     share: NDArray[np.float32]
-    mass_ratio: float | None
+    mineral_ratio: float | None
 
 
-def carry(volume: Volume | None, labels: LabelMap, level: Level, warp: Warp) -> Carried:
+def carry(volume: Volume | None, labels: LabelMap, level: Level, warp: Warp, *, marrow_hu: float) -> Carried:
     """Pull the CT and the labels through the warp onto their own grid.
 
     Notes
     -----
-    What comes from outside the picture is air. HU + 1000, which is proportional to mass in water-like matter and bone alike, is divided by the local
-    change of volume inside the vertebra only: discs and muscle flow, they do not compress.
+    What comes from outside the picture is air. Inside the vertebra HU above marrow's is mineral: it is conserved, so divided by the local
+    change of volume, while marrow is pressed out. Discs and muscle flow, they do not compress.
     """
     out = np.array(labels.labels, order="C")
     subregions = None if labels.subregions is None else np.array(labels.subregions, order="C")
@@ -46,17 +46,18 @@ def carry(volume: Volume | None, labels: LabelMap, level: Level, warp: Warp) -> 
     spline = None if volume is None else ndimage.spline_filter(volume.hu.astype(np.float32), 3, output=np.float32)
     boxes = _boxes(labels.labels)
     share = labels.mask(level).astype(np.float32, order="C")
-    before = None if hu is None else float(((hu + 1000.0) * share).sum(dtype=np.float64))
+    before = None if hu is None else _mineral(hu, share, marrow_hu)
     for voxels, source, index in _moved(labels.grid, warp):
         out.reshape(-1)[voxels], held = _labels_at(labels, boxes, index, labels.values[level])
         share.reshape(-1)[voxels] = held
         if subregions is not None and labels.subregions is not None:
             subregions.reshape(-1)[voxels] = ndimage.map_coordinates(labels.subregions, index, order=0)
         if hu is not None and spline is not None:
-            hu.reshape(-1)[voxels] = _hu_at(spline, index, held, warp.compression(source))
+            squeezed = 1.0 + held * (1.0 / np.maximum(warp.compression(source), 0.05) - 1.0)
+            hu.reshape(-1)[voxels] = _hu_at(spline, index, squeezed, marrow_hu)
     if subregions is not None:
         subregions[out == 0] = 0
-    after = None if hu is None else float(((hu + 1000.0) * share).sum(dtype=np.float64))
+    after = None if hu is None else _mineral(hu, share, marrow_hu)
     warped = None if volume is None or hu is None else replace(volume, hu=hu)
     ratio = None if before is None or after is None else after / before
     return Carried(warped, replace(labels, labels=out, subregions=subregions), share, ratio)
@@ -111,10 +112,15 @@ def _labels_at(
 
 
 def _hu_at(
-    spline: NDArray[np.float32], index: NDArray[np.float64], share: NDArray[np.float32], ratio: NDArray[np.float64]
+    spline: NDArray[np.float32], index: NDArray[np.float64], squeezed: NDArray[np.float64], marrow_hu: float
 ) -> NDArray[np.float32]:
     hu = ndimage.map_coordinates(spline, index, order=3, mode="mirror", prefilter=False)
     outside = (index < -0.5).any(axis=0) | (index > np.array(spline.shape)[:, None] - 0.5).any(axis=0)
-    squeezed = 1.0 + share * (1.0 / np.maximum(ratio, 0.05) - 1.0)
-    hu = np.where(outside, AIR_HU, (hu + 1000.0) * squeezed - 1000.0)
+    mineral = np.maximum(hu - marrow_hu, 0.0)
+    hu = np.where(outside, AIR_HU, hu + mineral * (squeezed - 1.0))
     return np.asarray(np.clip(hu, min(AIR_HU, float(hu.min())), _TOP_HU), np.float32)
+
+
+def _mineral(hu: NDArray[np.float32], share: NDArray[np.float32], marrow_hu: float) -> float:
+    """Sum of what lies above marrow, HU times voxels."""
+    return float((np.maximum(hu - np.float32(marrow_hu), 0.0) * share).sum(dtype=np.float64))

@@ -14,7 +14,7 @@ from vertecast.spine.fracture.spec import FractureSpec, WarpShape
 from vertecast.spine.fracture.warp import Motion, Warp
 from vertecast.spine.fracture.weights import greatest_strain, make_weights
 
-_LEAST_DETERMINANT, _TRIES = 0.05, 5
+_LEAST_DETERMINANT, _TRIES = 0.05, 8
 
 
 def make_warp(labels: LabelMap, level: Level, pose: Pose, task: tuple[FractureSpec, WarpShape], *, seed: int) -> Warp:
@@ -27,7 +27,7 @@ def make_warp(labels: LabelMap, level: Level, pose: Pose, task: tuple[FractureSp
     """
     spec, shape = task
     shape = _eased(pose, spec, shape)
-    smoothing = 1.5 * shape.smoothing
+    smoothing = shape.smoothing
     for _ in range(_TRIES):
         weights = make_weights(labels, level, pose, shape, smoothing=smoothing, rng=np.random.default_rng(seed))
         motion = _solved(pose, spec, Warp.build(pose.own_from_lps, weights, _rest(pose, spec)))
@@ -35,7 +35,7 @@ def make_warp(labels: LabelMap, level: Level, pose: Pose, task: tuple[FractureSp
         least = float(warp.determinant.min())
         if least > _LEAST_DETERMINANT:
             return warp
-        smoothing *= 1.5
+        smoothing *= 1.3
     raise GeometryError(
         f"{level}: the collapse folds space (least volume ratio {least:.2f}, needs {_LEAST_DETERMINANT}); ask for less loss"
     )

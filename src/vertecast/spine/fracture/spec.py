@@ -92,6 +92,7 @@ class WarpShape:
     soft_fan: float = quantity("1", "opening of the soft-tissue zone per distance")
     smoothing: float = quantity("mm", "Gaussian width of the weights")
     undulation: float = quantity("1", "irregularity of the band")
+    marrow_hu: float = quantity("HU", "what flows out when bone is squeezed; the excess over it is mineral and stays")
 
 
 def load_warp_shape() -> Loaded[WarpShape]:

@@ -16,7 +16,7 @@ from vertecast.spine.fracture.spec import WarpShape
 Array = NDArray[np.float64]
 _FRONT_MM, _BACK_MM, _SIDE_MM, _RISE_MM = 50.0, 60.0, 54.0, 48.0
 _FREE_FAN_MM, _SEAM_MM, _NEAREST_MM, _CLEARANCE_MM = 1.0, 4.0, 0.6, 1.5
-_RIM_COLUMNS, _ARCH_REACH_MM = 2, 18.0
+_RIM_COLUMNS, _ARCH_REACH_MM, _SHARPNESS = 2, 14.0, 4
 _DISC_MM, _LEAST_DISC_MM = 7.0, 2.5
 
 
@@ -192,7 +192,7 @@ def _labels_on(labels: LabelMap, level: Level, pose: Pose, lattice: Lattice) -> 
 
 
 def _nearness(scene: _Scene) -> tuple[Array, Array, Array]:
-    """Inverse squared distances to the arch, to what lies above and to what lies below."""
+    """Nearness (a steep power of the distance) to the arch, to what lies above and to what lies below."""
     above, below = scene.above.copy(), scene.below.copy()
     z = scene.lattice.axes[2]
     above[..., z > scene.top + _ARCH_REACH_MM] = True
@@ -200,7 +200,7 @@ def _nearness(scene: _Scene) -> tuple[Array, Array, Array]:
     out = []
     for mask in (scene.arch, above, below):
         far = ndimage.distance_transform_edt(~mask) if mask.any() else np.full(mask.shape, 1e3)
-        out.append(1.0 / np.maximum(far * scene.lattice.spacing, _NEAREST_MM) ** 2)
+        out.append(1.0 / np.maximum(far * scene.lattice.spacing, _NEAREST_MM) ** _SHARPNESS)
     return out[0], out[1], out[2]
 
 

@@ -30,12 +30,15 @@ class Phantom:
     ----------
     labels : VerSe numbers; ``subregions`` of the label map are left out, so that the split of body and arch is measured
     subregions : (nx, ny, nz): TPTBox subregion numbers on the same grid
+    spec, placed : what was asked, and the analytic vertebrae where they stand in the patient
     """
 
     volume: Volume
     labels: LabelMap
     subregions: NDArray[np.int16]
     truth: SpineTruth
+    spec: PhantomSpec
+    placed: tuple[Placed, ...]
 
     @property
     def labels_with_subregions(self) -> LabelMap:
@@ -83,10 +86,16 @@ def make_phantom(spec: PhantomSpec, *, seed: int) -> Phantom:
     blurred(hu, spec.scan)
     add_noise(hu, spec.scan, rng)
     np.clip(hu, -1024.0, 3071.0, out=hu)
-    return _assembled(spec, grid, hu, bone, truth)
+    return _assembled(spec, placed, (grid, hu, bone), truth)
 
 
-def _assembled(spec: PhantomSpec, grid: Grid, hu: NDArray[np.float32], bone: _Bone, truth: SpineTruth) -> Phantom:
+def _assembled(
+    spec: PhantomSpec,
+    placed: tuple[Placed, ...],
+    picture: tuple[Grid, NDArray[np.float32], _Bone],
+    truth: SpineTruth,
+) -> Phantom:
+    grid, hu, bone = picture
     axes = spec.scan.axes
     turned = reoriented_grid(grid, axes)
     scan = ScanInfo(
@@ -100,7 +109,7 @@ def _assembled(spec: PhantomSpec, grid: Grid, hu: NDArray[np.float32], bone: _Bo
     values = {level: VERSE[level] for level in spec.levels}
     labels = LabelMap(reoriented(bone.labels, axes), turned, values, "verse")  # type: ignore[arg-type]
     volume = Volume(reoriented(hu, axes), turned, scan)  # type: ignore[arg-type]
-    return Phantom(volume, labels, reoriented(bone.subregions, axes), truth)  # type: ignore[arg-type]
+    return Phantom(volume, labels, reoriented(bone.subregions, axes), truth, spec, placed)  # type: ignore[arg-type]
 
 
 def _draw_bones(

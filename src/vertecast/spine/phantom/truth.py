@@ -1,7 +1,7 @@
 """What is exactly so in a phantom, level by level, in the patient's LPS frame; see ``docs/methods/heights.md``."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,27 @@ class LevelTruth:
     volume_mm3: float = quantity("mm3", "volume of the body")
     trabecular_hu: float = quantity("HU", "mean of the trabecular interior before blur and noise")
     density_mg_cm3: float = quantity("mg/cm3", "K2HPO4-equivalent density of the same interior")
+
+    def moved(self, lps_from_lps: Transform) -> "LevelTruth":
+        """Return the same vertebra after a rigid motion of the world."""
+        lps_from_lps.require_rigid()
+        return replace(
+            self,
+            vert_from_lps=self.vert_from_lps @ lps_from_lps.inverse,
+            points_lps={p: {s: lps_from_lps.apply(x) for s, x in one.items()} for p, one in self.points_lps.items()},
+            endplates_lps={
+                name: np.stack([lps_from_lps.apply(plane[0]), lps_from_lps.apply_directions(plane[1])])
+                for name, plane in self.endplates_lps.items()
+            },
+            pedicles={
+                side: replace(
+                    one,
+                    centre_lps=lps_from_lps.apply(one.centre_lps),
+                    axis_lps=lps_from_lps.apply_directions(one.axis_lps),
+                )
+                for side, one in self.pedicles.items()
+            },
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Return plain lists and numbers, volumes in mL."""
