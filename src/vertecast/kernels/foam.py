@@ -7,20 +7,23 @@ Flow is associated, the update implicit (backward Euler): one scalar equation a 
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vertecast.core.errors import ParameterError
+from vertecast.kernels.brick_modes import Integration
 from vertecast.kernels.bricks import BrickMesh
+from vertecast.kernels.elastic_grid import SLAB
 from vertecast.kernels.foam_law import FoamLaw
 from vertecast.kernels.foam_points import advance_points, update_points
-from vertecast.kernels.gauss import Integration, RankOneTangent, gauss_strain, internal_force
+from vertecast.kernels.gauss import GaussPasses, RankOneTangent
 
-_PLANES = 4  # voxel planes handled at a time, so that strain and stress of all points never exist at once
+_PLANES = 2 * SLAB  # voxel planes handled at a time, so that strain and stress of all points never exist at once
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class FoamBody:
     """A brick mesh of foam.
 
@@ -46,6 +49,11 @@ class FoamBody:
                 f"{int(np.count_nonzero(~(self.strength > 0)))} of {n} yield stresses are NaN or not positive; "
                 "leave void out of the mesh and give marrow a strength"
             )
+
+    @cached_property
+    def passes(self) -> GaussPasses:
+        """Strain and force at the Gauss points."""
+        return GaussPasses(self.mesh, self.integration)
 
     def chunks(self) -> list[tuple[int, int]]:
         """Return the ranges of voxel planes that are worked on one after the other, always the same."""
@@ -83,7 +91,7 @@ def forces(
         part = body.mesh.slab(*planes)
         if part.stop == part.start:
             continue
-        strain = gauss_strain(body.mesh, u, body.integration, planes=planes)
+        strain = body.passes.strain(u, planes=planes)
         stress = np.empty_like(strain)
         update_points(
             strain,
@@ -97,7 +105,7 @@ def forces(
             values[:, :, part] if tangent is not None else values,
             tangent is not None,
         )
-        internal_force(body.mesh, stress, body.integration, planes=planes, out=out)
+        body.passes.force(stress, planes=planes, out=out)
     return out
 
 
@@ -118,7 +126,7 @@ def advanced(
         part = body.mesh.slab(*planes)
         if part.stop == part.start:
             continue
-        strain = gauss_strain(body.mesh, u, body.integration, planes=planes)
+        strain = body.passes.strain(u, planes=planes)
         advance_points(
             strain,
             new.plastic[:, :, part],
@@ -142,7 +150,7 @@ def stresses(body: FoamBody, state: FoamState, u: NDArray[np.float64]) -> NDArra
         part = body.mesh.slab(*planes)
         if part.stop == part.start:
             continue
-        strain = gauss_strain(body.mesh, u, body.integration, planes=planes)
+        strain = body.passes.strain(u, planes=planes)
         stress = np.empty_like(strain)
         history = (state.plastic[:, :, part], state.kappa[:, part])
         elastic = (body.lame[part], body.mu[part], body.strength[part])

@@ -8,12 +8,14 @@ from numpy.typing import NDArray
 from vertecast.kernels.constraints import Constraints, Platen, Sides
 from vertecast.kernels.elastic import prepare_elastic, solve, solve_correction
 from vertecast.kernels.foam import FoamBody, FoamState, advanced, forces
-from vertecast.kernels.gauss import RankOneTangent
+from vertecast.kernels.gauss import GaussPasses, RankOneTangent
+from vertecast.kernels.krylov import Stop
 from vertecast.kernels.newton import Imbalance
 
 Array = NDArray[np.float64]
 
 _STALE = 30  # iterations of one linear solve after which the preconditioner is built anew
+_GIVE_UP = 150  # iterations of one linear solve: beyond, what there is of the correction is tried
 _SOFTEST = 0.02  # share of the elastic modulus below which the preconditioner does not follow the tangent
 
 
@@ -61,7 +63,8 @@ class FoamUnderLoad:
         self.state = FoamState.virgin(body.mesh.count) if state is None else state
         self._load = np.zeros((3, *body.mesh.node_shape)) if load is None else load
         self._system = prepare_elastic(body.mesh, body.lame, body.mu, constraints, integration=body.integration)
-        self._tangent = RankOneTangent(np.zeros((8, 8, body.mesh.count), np.float32))
+        inner = GaussPasses(self._system.mesh, body.integration)  # of the bounding box, with the same packed elements
+        self._tangent = RankOneTangent(inner, np.zeros((8, 8, body.mesh.count), np.float32))
         self._force = np.zeros_like(self._load)
         self._before = (np.zeros_like(self._load), np.zeros_like(self._load))
         self._work = self._dissipated = 0.0
@@ -72,7 +75,7 @@ class FoamUnderLoad:
         """Return the elastic displacement at scale 1, solved for once."""
         if self._elastic is None:
             load = self._load if self._load.any() else None
-            self._elastic = np.asarray(solve(self._system, load, rtol=1e-6).displacement)
+            self._elastic = np.asarray(solve(self._system, load, stop=Stop(rtol=1e-6)).displacement)
         return self._elastic
 
     def resting_force(self) -> Array:
@@ -91,7 +94,10 @@ class FoamUnderLoad:
         if self._stale:
             self._rebuild()
         plastic = bool(self._tangent.values[:, 2:].any())
-        answer = solve_correction(self._system, residual, tangent=self._tangent if plastic else None, rtol=rtol)
+        operator = self._tangent if plastic else None
+        answer = solve_correction(
+            self._system, residual, tangent=operator, stop=Stop(rtol=rtol, max_iterations=_GIVE_UP, throw=False)
+        )
         self._stale = plastic and answer.report.iterations > _STALE
         return np.asarray(answer.displacement), int(answer.report.iterations)
 
@@ -118,7 +124,7 @@ class FoamUnderLoad:
         )
 
     def _node_places(self) -> list[Array]:
-        return [np.arange(n) * h for n, h in zip(self.body.mesh.node_shape, self.body.mesh.spacing, strict=True)]
+        return [self.body.mesh.node_coordinates(axis) for axis in range(3)]
 
     def _free_size(self, residual: Array) -> float:
         free = np.where(self.constraints.fixed | ~self.body.mesh.nodes, 0.0, residual)

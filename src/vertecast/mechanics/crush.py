@@ -1,18 +1,19 @@
 """Loading a specimen between rigid platens, step by step, and what was seen."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vertecast.core.observer import SILENT, Observer
+from vertecast.kernels.brick_modes import Integration
 from vertecast.kernels.bricks import BrickMesh, corners_of, lame_parameters
 from vertecast.kernels.constraints import Constraints, Platen, Sides
 from vertecast.kernels.foam import FoamBody
 from vertecast.kernels.foam_law import FoamLaw
 from vertecast.kernels.foam_loading import FoamRecord, FoamUnderLoad
 from vertecast.kernels.foam_reference import integrity
-from vertecast.kernels.gauss import Integration
 from vertecast.kernels.newton import Path, PathStatus, StepControl, follow
 from vertecast.mechanics.curve import Curve
 from vertecast.mechanics.settings import Loading, StrengthDefinition, StrengthOptions, SupportMaterial
@@ -41,19 +42,21 @@ class Crush:
     krylov: int
 
 
+Gauge = Callable[[NDArray[np.float64], float], float]
+"""Reads the shortening, mm, from a displacement and the scale of the load."""
+
+
 class _Gauged(FoamUnderLoad):
-    """Reads the shortening between two sets of nodes with every record."""
+    """Reads the shortening with every record."""
 
-    gauge: tuple[Nodes, Nodes]
-
-    def __init__(self, *args: object, gauge: tuple[Nodes, Nodes], **kwargs: object) -> None:
-        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+    def __init__(self, body: FoamBody, constraints: Constraints, grip: Nodes, gauge: Gauge) -> None:
+        super().__init__(body, constraints, grip=grip)
         self.gauge = gauge
         self.shortenings: list[float] = []
 
     def accept(self, u: NDArray[np.float64], scale: float) -> FoamRecord:
         """Accept the state and read the gauge."""
-        self.shortenings.append(shortening(u, self.gauge))
+        self.shortenings.append(self.gauge(u, scale))
         return super().accept(u, scale)
 
 
@@ -67,17 +70,19 @@ def crush(
     """Press the upper platen down until the body is shortened by the strain asked for.
 
     The lower face is bonded to a fixed platen. Axial: the upper face is bonded to a platen that only moves down.
-    Flexion: it is bonded to one that is pushed in front of the centre and free to tilt, but not to slide.
+    Flexion: it is bonded to one that is pushed in front of the centre and free to tilt, but not to slide. The
+    shortening is that of the point where the force acts, or of the endplates, as the support's data says.
     """
     options, definition, pad = settings
     mesh = BrickMesh.from_mask(specimen.mesh_mask, specimen.grid.spacing)
     lame, mu = lame_parameters(mesh.pack(specimen.young), mesh.pack(specimen.poisson))
     body = FoamBody(mesh, lame, mu, mesh.pack(specimen.strength), law, Integration.MEAN_DILATATION)
-    bottom, top = _faces(mesh)
+    _, top = _faces(mesh)
     aim = options.strain * specimen.height
-    constraints = _constraints(mesh, specimen, (options.loading, definition.eccentricity), -aim * pad.travel)
-    gauge = (_endplate(specimen, upper=True), _endplate(specimen, upper=False)) if pad.at_endplates else (top, bottom)
-    problem = _Gauged(body, constraints, grip=top, gauge=gauge)
+    travel = aim * pad.travel
+    constraints = _constraints(mesh, specimen, (options.loading, definition.eccentricity), -travel)
+    gauge = _between_endplates(specimen) if pad.at_endplates else lambda _, scale: scale * travel
+    problem = _Gauged(body, constraints, top, gauge)
     control = StepControl(increments=round(options.increments * pad.travel))
     path = follow(problem, control, stop=lambda _: problem.shortenings[-1] >= aim, observer=observer)
     return _seen(path, problem, specimen, law)
@@ -104,13 +109,13 @@ def _seen(path: Path[FoamRecord], problem: _Gauged, specimen: Specimen, law: Foa
 def elastic_stiffness(problem: _Gauged) -> float:
     """Return force over shortening before any yield, N/mm."""
     from_rest = problem.resting_force()
-    return -float(from_rest[2][problem.grip].sum()) / shortening(problem.elastic(), problem.gauge)
+    return -float(from_rest[2][problem.grip].sum()) / problem.gauge(problem.elastic(), 1.0)
 
 
-def shortening(u: NDArray[np.float64], gauge: tuple[Nodes, Nodes]) -> float:
-    """Return how much nearer two sets of nodes came along the third axis, mean over each, mm."""
-    upper, lower = gauge
-    return float(u[2][lower].mean() - u[2][upper].mean())
+def _between_endplates(specimen: Specimen) -> Gauge:
+    """Return the gauge that reads how much nearer the endplates came, mean over each, along the third axis."""
+    upper, lower = _endplate(specimen, upper=True), _endplate(specimen, upper=False)
+    return lambda u, _: float(u[2][lower].mean() - u[2][upper].mean())
 
 
 def _faces(mesh: BrickMesh) -> tuple[Nodes, Nodes]:

@@ -144,7 +144,7 @@ def _pads(body: Mask, spacing: float, pad: SupportMaterial) -> Mask:
     The pad reaches no deeper than the intrusion below the highest point, so it does not creep down the rim's flanks.
     """
     nz = body.shape[2]
-    column = body.any(axis=2)
+    column: Mask = np.any(body, axis=2)
     levels = np.arange(nz)
     top = np.where(column, nz - 1 - np.argmax(body[:, :, ::-1], axis=2), -1)
     bottom = np.where(column, np.argmax(body, axis=2), nz)
@@ -157,12 +157,13 @@ def _pads(body: Mask, spacing: float, pad: SupportMaterial) -> Mask:
 
 def _body_height(body: Mask, spacing: NDArray[np.float64], inner: float) -> float:
     """Mean distance between the endplates, mm, over the columns inside the rims."""
-    column = body.any(axis=2)
+    column: Mask = np.any(body, axis=2)
     places = np.argwhere(column)
     middle, half = places.mean(axis=0), (np.ptp(places, axis=0) + 1) / 2
-    near = ((((np.indices(column.shape).T - middle) / (half * inner)) ** 2).sum(axis=-1).T <= 1) & column
+    away = (np.indices(column.shape) - middle[:, None, None]) / (half[:, None, None] * inner)
+    near = np.logical_and(np.sum(away**2, axis=0) <= 1, column)
     top = body.shape[2] - np.argmax(body[:, :, ::-1], axis=2)
-    return float((top - np.argmax(body, axis=2))[near].mean() * spacing[2])
+    return float(np.mean((top - np.argmax(body, axis=2))[near]) * spacing[2])
 
 
 def _warnings(anatomy: Anatomy, calibration: HuCalibration, bone: Mask, dense: float, loose: int) -> tuple[str, ...]:

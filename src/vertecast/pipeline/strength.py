@@ -1,0 +1,107 @@
+"""Measure the strength of chosen levels of a case and write ``strength.json``, the fields and the pictures."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vertecast.core.errors import GeometryError
+from vertecast.core.levels import Level
+from vertecast.core.observer import SILENT, Observer
+from vertecast.imaging.calibration import Calibration, fallback_calibration, read_calibration
+from vertecast.imaging.match import matched_labels
+from vertecast.imaging.read import read_labels, read_volume
+from vertecast.imaging.volume import LabelMap, Volume
+from vertecast.imaging.write import write_nifti
+from vertecast.mechanics.settings import StrengthOptions
+from vertecast.mechanics.strength import Strength, strength
+from vertecast.pipeline.extras import missing_extra
+from vertecast.pipeline.folder import MANIFEST, run_folder, write_json
+from vertecast.pipeline.manifest import NOTICE, Record
+from vertecast.spine.measure import measure_spine
+
+SCHEMA = "vertecast/strength/1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrengthCase:
+    """What ``vertecast strength`` is given.
+
+    Parameters
+    ----------
+    ct, labels : the CT and the segmentation of its vertebrae
+    levels : which vertebrae
+    calibration : TOML file that turns HU into density; without it a typical line, and every number ``uncalibrated``
+    """
+
+    ct: Path
+    labels: Path
+    levels: tuple[Level, ...]
+    dialect: str = "auto"
+    calibration: Path | None = None
+    options: StrengthOptions = field(default_factory=StrengthOptions)
+
+
+def strength_case(case: StrengthCase, out: Path | None = None, observer: Observer = SILENT) -> dict[str, Any]:
+    """Read, load every level, write the results where ``out`` is given; return what ``strength.json`` holds."""
+    inputs = {"ct": case.ct, "labels": case.labels}
+    if case.calibration:
+        inputs["calibration"] = case.calibration
+    record = Record("strength", observer, inputs=inputs)
+    no_pictures = missing_extra("report") if out is not None else None
+    if no_pictures:
+        record.skip("pictures", no_pictures)
+    with record.stage("Reading the images"):
+        volume = read_volume(case.ct)
+        labels = matched_labels(read_labels(case.labels, dialect=case.dialect), volume, name=str(case.labels))
+        calibration = read_calibration(case.calibration) if case.calibration else fallback_calibration()
+    found = [_one_level(level, labels, volume, calibration, (case, record)) for level in case.levels]
+    content = {"schema": SCHEMA, "notice": NOTICE, "levels": [one.as_json() for one in found]}
+    if out is not None:
+        with run_folder(out) as staging:
+            outputs = {"strength.json": "stiffness and strength of each level", MANIFEST: "this file"}
+            write_json(staging / "strength.json", content)
+            for one in found:
+                outputs |= _write_fields(one, staging)
+                if not no_pictures:
+                    outputs |= _draw(one, staging)
+            write_json(staging / MANIFEST, record.manifest(outputs))
+    return content
+
+
+def _one_level(
+    level: Level, labels: LabelMap, volume: Volume, calibration: Calibration, context: tuple[StrengthCase, Record]
+) -> Strength:
+    case, record = context
+    labels.mask(level)  # an absent level is refused by name
+    alone = LabelMap(labels.labels, labels.grid, {level: labels.values[level]}, labels.dialect, labels.subregions)
+    with record.stage(f"Measuring {level}"):
+        vertebra = measure_spine(alone, observer=SILENT)[level]
+        if vertebra.anatomy is None:
+            raise GeometryError(f"{level} could not be split and oriented: {vertebra.reason}; check its label")
+    with record.stage(f"Loading {level}"):
+        found = strength(vertebra.anatomy, volume, calibration, case.options, observer=record.observer)
+    record.warnings.extend(sentence for sentence in found.warnings if sentence not in record.warnings)
+    record.uses.extend((*found.uses, *calibration.uses))
+    return found
+
+
+def _write_fields(found: Strength, staging: Path) -> dict[str, str]:
+    folder = staging / "fields" / str(found.level)
+    folder.mkdir(parents=True)
+    outputs = {}
+    for one in found.results:
+        name = f"plastic_strain_alpha{one.alpha:.2f}.nii.gz"
+        write_nifti(folder / name, np.nan_to_num(one.plastic_strain), found.grid)
+        outputs[f"fields/{found.level}/{name}"] = f"{found.level}: equivalent plastic strain at the end"
+    return outputs
+
+
+def _draw(found: Strength, staging: Path) -> dict[str, str]:
+    from vertecast.report.strength_pictures import draw_strength  # the [report] extra, probed before
+
+    name = f"pictures/strength_{found.level}.png"
+    (staging / "pictures").mkdir(exist_ok=True)
+    draw_strength(found, staging / name)
+    return {name: f"{found.level}: curve, density and where it yields"}
