@@ -62,3 +62,58 @@ def assembled_solve(stiffness: Any, mesh: BrickMesh, constraints: Constraints, l
     right[free.size :] += forces[ties.free]
     solution = splu((basis.T @ stiffness @ basis).tocsc()).solve(right)
     return np.asarray(given + basis @ solution).reshape(kinds.shape)
+
+
+class AssembledLevel:
+    """The multigrid level in float64 sparse matrices: a second backend under the same driver.
+
+    Parameters
+    ----------
+    stiffness : sparse K of all nodes
+    free : flat bool, the free unknowns (no platens here)
+    transfer : sparse interpolation from the next coarser level, or None on the coarsest
+    weights : the smoother's
+    """
+
+    def __init__(
+        self, stiffness: Any, free: NDArray[np.bool_], transfer: Any, weights: tuple[tuple[float, float], ...]
+    ) -> None:
+        self.stiffness, self.free, self.transfer, self.weights = stiffness, free, transfer, weights
+        self.b, self.x = np.zeros(free.size), np.zeros(free.size)
+        self.inverse = np.where(free, 1 / np.where(free, stiffness.diagonal(), 1), 0)
+
+    def smooth(self, *, fresh: bool) -> None:
+        """Run the Chebyshev steps, from zero when ``fresh``."""
+        if fresh:
+            self.x = np.zeros_like(self.b)
+        step = np.zeros_like(self.b)
+        for old, new in self.weights:
+            step = old * step + new * self.inverse * (self.b - self.stiffness @ self.x)
+            self.x = self.x + step
+
+    def restrict_to(self, coarse: "AssembledLevel") -> None:
+        """Make the coarse right-hand side from this level's residual."""
+        residual = np.where(self.free, self.b - self.stiffness @ self.x, 0.0)
+        coarse.b = np.where(coarse.free, self.transfer.T @ residual, 0.0)
+
+    def prolong_from(self, coarse: "AssembledLevel") -> None:
+        """Add the coarse unknown to this level's."""
+        self.x = self.x + np.where(self.free, self.transfer @ coarse.x, 0.0)
+
+    def solve(self) -> None:
+        """Solve directly."""
+        at = np.flatnonzero(self.free)
+        self.x = np.zeros_like(self.b)
+        self.x[at] = splu(self.stiffness[at][:, at].tocsc()).solve(self.b[at])
+
+
+def interpolation(coarse: tuple[int, int, int], fine: tuple[int, int, int], steps: tuple[int, int, int]) -> Any:
+    """Return the sparse trilinear interpolation of three components between nodal grids."""
+    axes = []
+    for m, n, step in zip(coarse, fine, steps, strict=True):
+        matrix = sparse.lil_matrix((n, m))
+        for i in range(n):
+            matrix[i, i // step] += 0.5
+            matrix[i, (i + step - 1) // step] += 0.5
+        axes.append(matrix.tocsr())
+    return sparse.kron(sparse.eye(3), sparse.kron(sparse.kron(axes[0], axes[1]), axes[2])).tocsr()
