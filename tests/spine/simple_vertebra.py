@@ -33,7 +33,9 @@ class SimpleVertebra:
         return np.asarray(0.5 * self.height + self.slope * np.asarray(y) - self.concavity * dish)
 
     def _rho(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(np.abs(np.asarray(x) / self.half_width) ** 2.5 + np.abs(np.asarray(y) / self.half_depth) ** 2.5)
+        return np.asarray(
+            np.abs(np.asarray(x) / self.half_width) ** 2.5 + np.abs(np.asarray(y) / self.half_depth) ** 2.5
+        )
 
     def in_body(self, p: NDArray[np.float64]) -> NDArray[np.bool_]:
         x, y, z = p[..., 0], p[..., 1], p[..., 2]
@@ -110,7 +112,9 @@ def column(
         first = np.maximum(((origin - reach - low) / spacing).astype(int), 0)
         last = np.minimum(((origin + reach - low) / spacing).astype(int) + 1, shape3)
         box = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
-        index = np.stack(np.meshgrid(*[np.arange(a, b) for a, b in zip(first, last, strict=True)], indexing="ij"), axis=-1)
+        index = np.stack(
+            np.meshgrid(*[np.arange(a, b) for a, b in zip(first, last, strict=True)], indexing="ij"), axis=-1
+        )
         local = (index * spacing + low - origin) @ axes
         labels[box][shape.in_body(local) | shape.in_arch(local)] = VALUES[level]
         values[level] = VALUES[level]

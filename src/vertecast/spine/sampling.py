@@ -1,4 +1,4 @@
-"""A mask seen on a regular grid of the vertebral frame: soft occupancy, 1 inside and 0 outside, one half on the surface."""
+"""A mask on a regular grid of the vertebral frame: soft occupancy, 1 inside, 0 outside, one half on the surface."""
 
 from dataclasses import dataclass
 

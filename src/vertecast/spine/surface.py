@@ -1,8 +1,8 @@
 """A smooth height field through the faces of a voxel mask, with its covariance.
 
 Every pair of an inner and an outer voxel centre encloses the surface, along the axis that joins them and to half a
-voxel either way. A face across the surface's slope is thus a contour line known far better than the slice spacing, which
-is what makes thick slices measurable; faces along the normal fill what lies between. Both go into one penalised fit.
+voxel either way. A face across the surface's slope is thus a contour line known far better than the slice spacing,
+which is what makes thick slices measurable; faces along the normal fill what lies between. Both go into one fit.
 """
 
 from dataclasses import dataclass
