@@ -1,4 +1,4 @@
-"""A vertebra in closed form for tests: a waisted body with concave endplates, a canal, pedicles, laminae and processes."""
+"""A vertebra in closed form for tests: waisted body, concave endplates, canal, pedicles, laminae and processes."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ VALUES = {level: 8 + i for i, level in enumerate([Level(f"T{n}") for n in range(
 
 @dataclass(frozen=True)
 class SimpleVertebra:
-    """Shape in its own frame (x left, y posterior, z superior), mm; superior and inferior endplate are mirror images."""
+    """Shape in its own frame (x left, y posterior, z superior), mm; the two endplates are mirror images."""
 
     half_width: float = 23.0
     half_depth: float = 17.0

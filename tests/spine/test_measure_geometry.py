@@ -63,7 +63,7 @@ def test_wedge_is_within_a_degree_and_a_half_and_its_interval_holds_it(fine_case
 
 
 def test_frame_follows_the_pose(fine_case):
-    shape, turn, found = fine_case
+    _, turn, found = fine_case
     axes = rotation(turn).T
     cosines = (found.anatomy.vert_from_lps.axes * axes).sum(axis=1)
     assert np.degrees(np.arccos(np.clip(cosines, -1, 1))).max() < 1.0

@@ -7,8 +7,8 @@ import json
 
 import numpy as np
 import pytest
-
 from tests.spine.simple_vertebra import SimpleVertebra, column
+
 from vertecast.core.errors import GeometryError, InputError
 from vertecast.core.levels import Level
 from vertecast.imaging.grid import Grid

@@ -6,6 +6,7 @@ from typing import Any
 
 from vertecast.core.errors import GeometryError
 from vertecast.core.parameters import ParameterUse
+from vertecast.core.sides import Side as PatientSide
 from vertecast.imaging.volume import Volume
 from vertecast.spine.acuity import Acuity, AcuityFindings, acuity_evidence, acuity_parameters
 from vertecast.spine.anatomy import Anatomy
@@ -15,7 +16,6 @@ from vertecast.spine.density import Density, HuCalibration, density_parameters, 
 from vertecast.spine.document import as_document
 from vertecast.spine.fracture_line import FractureLine, LineState, find_fracture_line, line_parameters
 from vertecast.spine.pedicles import Pedicle, measure_pedicles, pedicle_parameters
-from vertecast.spine.pedicles import Side as PatientSide
 from vertecast.spine.posterior_wall import Bulge, measure_bulge, wall_parameters
 
 

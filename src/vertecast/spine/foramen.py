@@ -120,7 +120,7 @@ def _best_view(
         hole = _largest_hole(_shadow(points, _view(guess, pitch, roll), closing).image)
         if hole is None:
             return 0.0
-        return float(hole.sum()) * np.cos(pitch) * np.cos(roll)
+        return float(hole.sum() * np.cos(pitch) * np.cos(roll))
 
     scores = {(p, r): score(p, r) for p in _PITCHES for r in _ROLLS}
     best = max(scores, key=lambda at: (scores[at], -abs(at[0]) - abs(at[1])))

@@ -97,7 +97,7 @@ def height_losses(
     normals: LevelNormals,
     settings: ReferenceSettings,
 ) -> dict[Level, HeightLoss]:
-    """Return the loss of every level; levels that have lost much serve no other as reference, in turns until none changes.
+    """Return the loss of every level; levels that have lost much serve no other, in turns until none changes.
 
     Parameters
     ----------

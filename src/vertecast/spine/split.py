@@ -123,12 +123,13 @@ def _wall_points(
 def _robust_fit(design: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     """Least squares with Tukey weights: the basivertebral foramen and a bulging fragment do not bend the sheet."""
     weight = np.ones_like(y)
-    terms = np.zeros(design.shape[1])
+    terms: NDArray[np.float64] = np.zeros(design.shape[1])
     spread = 1.0
-    ridge = np.diag([0.0, 0.0, 1e-3, 1.0, 100.0]) * 1.0
+    # Curvature is given away only for evidence: at three columns of 3 mm voxels a parabola across x means nothing.
+    ridge = np.diag([0.0, 0.0, 1e-3, 1.0, 100.0])
     for _ in range(8):
         weighted = design * weight[:, None]
-        terms = np.linalg.solve(weighted.T @ design + ridge, weighted.T @ y)
+        terms = np.asarray(np.linalg.solve(weighted.T @ design + ridge, weighted.T @ y), np.float64)
         rest = y - design @ terms
         spread = max(1.4826 * float(np.median(np.abs(rest))), 0.3)
         weight = np.clip(1.0 - (rest / (4.0 * spread)) ** 2, 0.0, None) ** 2
