@@ -234,14 +234,15 @@ def _body_box(anatomy: Anatomy, body_soft: NDArray[np.float32]) -> BodyBox:
     wall = posterior_wall_y(Solid.from_mask(anatomy.body, anatomy.grid, anatomy.vert_from_lps))
     inside = body_soft >= 0.5
     x, y, z = (LATTICE.first[a] + LATTICE.pitch * np.arange(LATTICE.shape[a]) for a in range(3))
-    columns = inside.any(axis=2)
+    columns = np.asarray(inside.any(axis=2), bool)
     last = inside.shape[2] - 1
     top = np.where(columns, z[last - inside[:, :, ::-1].argmax(axis=2)], np.nan)
     bottom = np.where(columns, z[inside.argmax(axis=2)], np.nan)
     # The waist counts as the front, not an osteophyte's tip: a path lies between the endplates.
     waist = inside[np.abs(x) <= 4.0][:, :, np.abs(z) <= 5.0]
-    middle = np.asarray(np.mean(waist, axis=(0, 2)), np.float64) >= 0.5
-    if not middle.any() or not np.isfinite(wall):
+    share: NDArray[np.float64] = waist.astype(np.float64).mean(axis=(0, 2))
+    solid = np.flatnonzero(share >= 0.5)
+    if not solid.size or not np.isfinite(wall):
         raise GeometryError(f"{anatomy.level}: the vertebral frame does not lie in the body; check the label")
     deep = columns[:, (y > -4.0) & (y < 4.0)].any(axis=1)
-    return BodyBox(float(y[middle.argmax()]), float(wall), float(np.abs(x[deep]).max()), top, bottom)
+    return BodyBox(float(y[solid[0]]), float(wall), float(np.abs(x[deep]).max()), top, bottom)

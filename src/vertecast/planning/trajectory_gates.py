@@ -9,8 +9,11 @@ from vertecast.planning.site import SideView
 from vertecast.planning.trajectory import Approach, Gate, Lines, Tool
 from vertecast.planning.trajectory_rules import TrajectoryRules
 
-REACH = 78.0
+REACH = 66.0
 """mm behind the tip up to which a path is judged; bone ends before."""
+
+STEP = 0.75
+"""mm between the points at which a path is judged; one for search, plan and robustness, so that they agree."""
 
 _WIDE = np.float32(1e3)
 
@@ -44,16 +47,10 @@ class Judged:
         return np.asarray(sum(np.maximum(spare - room, 0.0) for room in self.rooms.values()))
 
 
-def judge_lines(
-    lines: Lines, view: SideView, tool: Tool, approach: Approach, rules: TrajectoryRules, *, step: float = 1.0
-) -> Judged:
-    """Judge paths by every gate that needs no skin.
-
-    Parameters
-    ----------
-    step : mm between the points at which a path is judged
-    """
+def judge_lines(lines: Lines, view: SideView, tool: Tool, approach: Approach, rules: TrajectoryRules) -> Judged:
+    """Judge paths by every gate that needs no skin."""
     assert view.pedicle is not None
+    step = STEP
     back = np.arange(0.0, REACH + step / 2, step)
     points = lines.points(back)
     depth = view.bone.at(points).astype(np.float64)

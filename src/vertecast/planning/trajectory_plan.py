@@ -22,7 +22,7 @@ from vertecast.planning.trajectory_score import score_terms, target_point
 from vertecast.planning.trajectory_search import Task, harden, search
 from vertecast.planning.views import LevelViews, bulls_eye, level_views
 
-_HARDEN_SAMPLES = 200
+_HARDEN_SAMPLES = 120
 _MOST_PLANS = 6
 _THREADS = 2
 
@@ -214,7 +214,7 @@ def _refusal(path: NeedlePath) -> Refusal:
 def make_path(site: Site, task: Task, line: Lines, aim: LevelAim) -> NeedlePath:
     """Judge one line finely and give it its place in the patient."""
     view, rules = task.view, task.rules
-    judged = task.judge(line, step=0.5)
+    judged = task.judge(line)
     entry = line.tip[0] - judged.in_bone[0] * line.forward[0]
     entry_lps, tip_lps, goal_lps = site.to_lps(np.stack([entry, line.tip[0], task.goal]), view.side)
     forward_lps = (tip_lps - entry_lps) / np.linalg.norm(tip_lps - entry_lps)

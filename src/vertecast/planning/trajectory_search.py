@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vertecast.planning.site import SideView
 from vertecast.planning.trajectory import Approach, Lines, Target, Tool
 from vertecast.planning.trajectory_gates import Judged, judge_lines
-from vertecast.planning.trajectory_robustness import perturbed
+from vertecast.planning.trajectory_robustness import passes, perturbed
 from vertecast.planning.trajectory_rules import TrajectoryRules
 from vertecast.planning.trajectory_score import score_terms, total
 
@@ -50,9 +50,9 @@ class Task:
         through = gate.centre + five[:, :1] * gate.lateral + five[:, 1:2] * gate.upward
         return Lines.through(through, five[:, 2:])
 
-    def judge(self, lines: Lines, step: float = 1.0) -> Judged:
+    def judge(self, lines: Lines) -> Judged:
         """Judge paths by the gates."""
-        return judge_lines(lines, self.view, self.tool, self.approach, self.rules, step=step)
+        return judge_lines(lines, self.view, self.tool, self.approach, self.rules)
 
     def costs(self, five: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the score of each path, and far more where a gate forbids it."""
@@ -97,7 +97,7 @@ def harden(task: Task, five: NDArray[np.float64], *, samples: int, seed: int) ->
     cost = _hardness(task, best[None], samples, seed)[0]
     step = _FIRST_STEP
     while step >= _HARDEN_STEP:
-        around = best + step * _MOVES[:10]
+        around = best + step * _SLIDES
         costs = _hardness(task, around, samples, seed)
         i = int(costs.argmin())
         if costs[i] < cost - 1e-3:
@@ -116,8 +116,9 @@ def _hardness(task: Task, five: NDArray[np.float64], samples: int, seed: int) ->
         for i in range(len(lines))
     ]
     bundle = Lines(np.concatenate([c.tip for c in copies]), np.concatenate([c.forward for c in copies]))
-    passed = (task.judge(bundle, step=1.5).worst >= 0).reshape(len(lines), samples).mean(axis=1)
-    return np.asarray(task.costs(five) + task.rules.robustness_weight * (1.0 - passed))
+    passed = passes(bundle, task.view, task.tool, task.approach, task.rules)
+    share = passed.reshape(len(lines), samples).mean(axis=1)
+    return np.asarray(task.costs(five) + task.rules.robustness_weight * (1.0 - share))
 
 
 def _coarse(task: Task) -> NDArray[np.float64]:
@@ -159,6 +160,13 @@ def _directions() -> NDArray[np.float64]:
 
 
 _MOVES = _directions()
+_SLIDES = np.array(
+    [
+        move
+        for move in _MOVES
+        if np.abs(move).sum() == 1 or set(np.flatnonzero(move)) in ({0, 2}, {1, 4})  # turn, or shift in parallel
+    ]
+)
 
 
 def _pattern_search(
