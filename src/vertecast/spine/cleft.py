@@ -191,6 +191,7 @@ def _find_fluid(
     for label in range(1, count + 1):
         mask = labels == label
         if float(mask.sum()) * one < p.fluid_min_volume:
+            doubtful = doubtful or float(mask.sum()) * one >= 0.3 * p.fluid_min_volume
             continue
         core = mask & (smooth > p.fluid_low) & (smooth < p.fluid_high)
         edged = _has_edge((smooth, mask, inside), trabecular, body.grid.spacing, p)
