@@ -114,13 +114,15 @@ def fracture_vertebra(
     Parameters
     ----------
     volume : the CT, or None to warp labels alone (lesions then need a CT and are refused)
-    landmarks : where the asked loss is taken and what guides the pose; None: the fracture's own simple reading of the labels, with the points
+    landmarks : where the asked loss is taken and what guides the pose; None: the fracture's own simple reading of the
+        labels, with the points
         at 10, 50 and 90 % of each endplate's depth as in docs/methods/heights.md
     seed : of the impaction band's gentle irregularity
 
     Notes
     -----
-    The vertebra below and all under it stay; the vertebra above and all over it move rigidly and tilt with the superior endplate; the arch of
+    The vertebra below and all under it stay; the vertebra above and all over it move rigidly and tilt with the
+    superior endplate; the arch of
     the vertebra keeps its shape. Soft tissue follows smoothly. The warp is checked: positive Jacobian on the lattice,
     and forward then back returns to within 0.1 mm.
 
@@ -146,7 +148,9 @@ def fracture_vertebra(
         hu, lesions = add_lesions(warped, carried.share, pose, warp, spec)
         warped = replace(warped, hu=hu)
     truth = _truth(labels, level, (pose, warp, spec), (carried.mineral_ratio, lesions))
-    how = "given points" if given.points_lps is not None else "given centres" if given.centres_lps else "own, from labels"
+    how = (
+        "given points" if given.points_lps is not None else "given centres" if given.centres_lps else "own, from labels"
+    )
     return Fractured(warped, carried.labels, replace(truth, landmarks=how), warp)
 
 

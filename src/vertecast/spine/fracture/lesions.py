@@ -63,7 +63,7 @@ def _asked(
         middle_top = pose.points["mid"]["middle"][0]
         before = {
             BreachSite.ANTERIOR: np.array([0.0, pose.front, bottom + 0.75 * (top - bottom)]),
-            BreachSite.SUPERIOR: np.asarray(middle_top) + [0.0, -0.15 * pose.depth, 0.0],
+            BreachSite.SUPERIOR: np.asarray(middle_top) + np.array([0.0, -0.15 * pose.depth, 0.0]),
             BreachSite.POSTERIOR: np.array([0.0, pose.back, bottom + 0.6 * (top - bottom)]),
         }[spec.breach]
         halves = np.full(3, spec.breach_radius_mm)

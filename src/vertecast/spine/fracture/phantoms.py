@@ -1,4 +1,4 @@
-"""A phantom with a fractured vertebra: the warp at analytic landmarks, and the truth evaluated anew on the warped surface."""
+"""A phantom with a fractured vertebra: warped at analytic landmarks, its truth evaluated anew on the warped surface."""
 
 from dataclasses import dataclass, replace
 
@@ -21,7 +21,7 @@ _NODE_MM = 0.9
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FracturedPhantom:
-    """A phantom after a virtual fracture; its truth holds for the fractured spine, ``fractured.truth`` for what was done."""
+    """A phantom after a fracture; its truth holds for the fractured spine, ``fractured.truth`` for what was done."""
 
     phantom: Phantom
     fractured: Fractured
@@ -32,15 +32,18 @@ def fracture_phantom(phantom: Phantom, level: Level, spec: FractureSpec, *, seed
 
     Notes
     -----
-    The asked loss is taken at the phantom's analytic six points. The vertebra's heights, endplates, frame and volume are evaluated anew on
-    the warped analytic surface; its density is the mineral-conserving mean, density times volume before per volume after; vertebrae above have moved
+    The asked loss is taken at the phantom's analytic six points. The vertebra's heights, endplates, frame and volume
+    are evaluated anew on
+    the warped analytic surface; its density is the mineral-conserving mean, density times volume before per volume
+    after; vertebrae above have moved
     rigidly, those below not at all. The canal's area is that before a bulge and None with one.
     """
     before = phantom.truth.levels[level]
     labels = phantom.labels_with_subregions
     landmarks = Landmarks(points_lps=before.points_lps)
     done = fracture_vertebra(phantom.volume, labels, level, spec, landmarks=landmarks, seed=seed)
-    assert done.volume is not None and done.labels.subregions is not None
+    assert done.volume is not None
+    assert done.labels.subregions is not None
     levels = {}
     for one, truth in phantom.truth.levels.items():
         if one is level:
@@ -100,5 +103,3 @@ def _moved(pedicle: PedicleTruth, warp: Warp) -> PedicleTruth:
     moved = warp.forward(ends)
     axis = moved[2] - moved[1]
     return replace(pedicle, centre_lps=moved[0], axis_lps=axis / np.linalg.norm(axis))
-
-

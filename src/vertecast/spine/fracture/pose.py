@@ -1,6 +1,7 @@
 """The virtual fracture's own idea of where a vertebra stands, simple and independent of the measuring code.
 
-The body is where the largest ball fits into the label; its columns give the endplates, the first gap behind it the canal.
+The body is where the largest ball fits into the label; its columns give the endplates,
+the first gap behind it the canal.
 """
 
 import itertools
@@ -139,23 +140,23 @@ def _columns(
     filled = ndimage.map_coordinates(crop, index, order=1, mode="constant")
     i0, j0, k0 = (int(np.argmin(np.abs(v))) for v in (x, y, z))
     middle = filled[i0 - 4 : i0 + 5, :, k0 - 4 : k0 + 5].mean(axis=(0, 2))
-    back, front = y[j0] + _run(middle[j0:]), y[j0] - _run(middle[j0::-1])
+    back, front = float(y[j0] + _run(middle[j0:])), float(y[j0] - _run(middle[j0::-1]))
     if back - front < 8.0 or back > y[-1] - 3.0:
         raise GeometryError(f"{level}: the body is {back - front:.0f} mm deep with no canal behind it; check the label")
     side = filled[:, j0 - 3 : j0 + 4, k0 - 3 : k0 + 4].mean(axis=(1, 2))
-    left, right = _run(side[i0:]), _run(side[i0::-1])
+    left, right = float(_run(side[i0:])), float(_run(side[i0::-1]))
     gx, gy = np.meshgrid(x, y, indexing="ij")
     near = (gy <= back + 1.5) & (gx <= left + 4.0) & (gx >= -right - 4.0)
     superior, inferior = (_plate(filled, z, sign, (i0, j0, k0)) for sign in (1, -1))
     width = left + right
-    rims = _rims((x, y, z), filled, (superior[i0, j0], inferior[i0, j0]), (back, width))
+    rims = _rims((x, y, z), filled, (float(superior[i0, j0]), float(inferior[i0, j0])), (back, width))
     return x, y, np.where(near, superior, np.nan), np.where(near, inferior, np.nan), front, back, width, rims
 
 
 def _plate(
     filled: NDArray[np.floating], z: NDArray[np.float64], sign: int, middle: tuple[int, int, int]
 ) -> NDArray[np.float64]:
-    """Height of one endplate on all columns: the filled run from halfway up, so that the waist does not cut rims off."""
+    """Height of one endplate on all columns: the filled run from halfway up, so that no waist cuts rims off."""
     i0, j0, k0 = middle
     reach = float(_run(filled[i0, j0, k0:] if sign > 0 else filled[i0, j0, k0::-1]))
     start = k0 + sign * int(0.55 * reach / _STEP)
@@ -232,7 +233,7 @@ def _landmarks(
 
 
 def _at(x: NDArray[np.float64], y: NDArray[np.float64], plate: NDArray[np.float64], at: NDArray[np.float64]) -> float:
-    """Height of an endplate at a place: local straight fit to the columns within 2.5 mm, nearest ones at the rim."""
+    """Height of an endplate at a place: straight fit to the columns within 2.5 mm, the nearest ones at the rim."""
     gx, gy = np.meshgrid(x, y, indexing="ij")
     away = np.hypot(gx - at[0], gy - at[1])
     away = np.where(np.isfinite(plate), away, np.inf)

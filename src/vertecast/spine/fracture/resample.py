@@ -37,7 +37,8 @@ def carry(volume: Volume | None, labels: LabelMap, level: Level, warp: Warp, *, 
 
     Notes
     -----
-    What comes from outside the picture is air. Inside the vertebra HU above marrow's is mineral: it is conserved, so divided by the local
+    What comes from outside the picture is air. Inside the vertebra HU above marrow's is mineral: it is conserved, so
+    divided by the local
     change of volume, while marrow is pressed out. Discs and muscle flow, they do not compress.
     """
     out = np.array(labels.labels, order="C")

@@ -37,7 +37,7 @@ def make_warp(labels: LabelMap, level: Level, pose: Pose, task: tuple[FractureSp
             return warp
         smoothing *= 1.3
     raise GeometryError(
-        f"{level}: the collapse folds space (least volume ratio {least:.2f}, needs {_LEAST_DETERMINANT}); ask for less loss"
+        f"{level}: the collapse folds space (volume ratio {least:.2f}, needs {_LEAST_DETERMINANT}); ask for less loss"
     )
 
 

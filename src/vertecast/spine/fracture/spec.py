@@ -31,7 +31,8 @@ class FractureSpec:
 
     Parameters
     ----------
-    middle_loss : None lets the middle follow the straight line between front and back; more than that dents the endplates
+    middle_loss : None lets the middle follow the straight line between front and back; more than that dents the
+        endplates
     cleft : a lens-shaped gap below the superior endplate, in front
     breach : a hole through cortex or endplate
     """

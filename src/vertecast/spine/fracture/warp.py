@@ -94,7 +94,7 @@ class Warp:
             else:
                 found[active] = self._newton(here, miss, target[active])
         raise ConvergenceError(
-            f"{len(active)} of {len(target)} places were not mapped back to {_TOLERANCE_MM} mm; make the collapse smaller"
+            f"{len(active)} of {len(target)} places were not mapped back to {_TOLERANCE_MM} mm; ask for less loss"
         )
 
     def compression(self, points_lps: ArrayLike) -> Array:

@@ -49,9 +49,11 @@ class Weights:
 
     Parameters
     ----------
-    drop, turn : 0 below the fracture, 1 above: share of the upper spine's translation and rotation. They differ on the arch, which follows a
+    drop, turn : 0 below the fracture, 1 above: share of the upper spine's translation and rotation. They differ on
+        the arch, which follows a
         lowered posterior wall down but does not turn with the endplate.
-    dent : how far a unit dent of the middle moves a place along z: negative above mid-height, positive below, 0 at the rims
+    dent : how far a unit dent of the middle moves a place along z: negative above mid-height, positive below, 0 at
+        the rims
     bulge : share of the posterior wall's displacement backward
     """
 
@@ -110,7 +112,7 @@ def make_weights(
 
 
 def crush_profile(shape: WarpShape) -> Callable[[Array], Array]:
-    """Return the share of the collapse that lies below a relative height: 0 at the inferior endplate, 1 at the superior."""
+    """Return the share of the collapse below a relative height: 0 at the inferior endplate, 1 at the superior."""
     t = np.linspace(0.0, 1.0, 201)
     ends = np.clip(np.minimum(t, 1.0 - t) / 0.08, 0.0, 1.0)
     band = np.exp(-(((t - shape.band_centre) / shape.band_half_width) ** 2))
@@ -236,7 +238,7 @@ def _gap(scene: _Scene, *, upward: bool) -> Array:
 
 
 def _bulge(pose: Pose, nodes: tuple[Array, Array, Array]) -> Array:
-    """Share of the posterior wall's displacement: 1 on the wall behind the band, 0 deep in the body and deep in the canal."""
+    """Share of the posterior wall's displacement: 1 on the wall behind the band, 0 deep in body and canal."""
     x, y, z = (n.reshape(s) for n, s in zip(nodes, ((-1, 1, 1), (1, -1, 1), (1, 1, -1)), strict=True))
     high = float(np.nanmean(pose.superior[np.isfinite(pose.superior)]))
     across = np.clip(1.0 - (x / (0.32 * pose.width)) ** 2, 0.0, 1.0) ** 2

@@ -101,7 +101,7 @@ def _plan(shape: LevelShape) -> _Plan:
         ]
     )
     thickness = 5.4 if shape.thoracic else 6.4
-    pars = isthmus + [6.0 * math.sin(angle), 6.5 * math.cos(angle), 0.0]
+    pars = isthmus + np.array([6.0 * math.sin(angle), 6.5 * math.cos(angle), 0.0])
     midline = np.array([0.0, wall + shape.canal_depth_mm + 0.5 * thickness, rise])
     return _Plan(wall, isthmus, pars, midline, rise + 0.42 * shape.pedicle_height_mm, thickness)
 
@@ -151,7 +151,8 @@ def _spinous(shape: LevelShape, plan: _Plan) -> Part:
     drop = math.radians(shape.spinous_drop_deg)
     out = np.array([0.0, math.cos(drop), -math.sin(drop)])
     up = np.array([0.0, math.sin(drop), math.cos(drop)])
-    start = plan.midline + [0.0, 0.0, plan.lamina_top - plan.midline[2] - 0.58 * shape.lamina_height_mm]
+    fall = plan.lamina_top - plan.midline[2] - 0.58 * shape.lamina_height_mm
+    start = plan.midline + np.array([0.0, 0.0, fall])
     axes = np.stack([out, np.array([1.0, 0.0, 0.0]), up])
     halves = (0.5 * shape.spinous_length_mm + 1.0, 3.0 if shape.thoracic else 3.6, 0.5 * shape.spinous_height_mm)
     return slab(start + out * 0.5 * shape.spinous_length_mm, axes, halves, 2.4, SPINOUS)

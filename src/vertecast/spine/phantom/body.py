@@ -1,4 +1,4 @@
-"""The vertebral body as an analytic solid: kidney-shaped waist, wedge, concave endplates, rounded rims, vein foramen."""
+"""The vertebral body as an analytic solid: kidney-shaped waist, wedge, concave endplates, rounded rims, foramen."""
 
 import math
 from dataclasses import dataclass
@@ -84,7 +84,7 @@ class Body:
         return np.asarray(np.maximum(1.0 - square**1.25, 0.0) ** 1.5, x.dtype)
 
     def foramen(self, x: Field, y: Field, z: Field) -> Field:
-        """Signed distance to the basivertebral vein's channel from the posterior wall, mm; a hole in cortex and marrow."""
+        """Signed distance to the basivertebral vein's channel from the posterior wall, mm: a hole in the bone."""
         wall = 0.5 * self.depth - _WAIST_BACK_MM
         inward = np.clip((wall - y) / (0.32 * self.depth), 0.0, 1.0)
         beyond = np.maximum(np.maximum(wall - 0.32 * self.depth - y, y - wall - 1.5), 0.0)

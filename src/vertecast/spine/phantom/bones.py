@@ -70,7 +70,7 @@ def draw_vertebra(
         tags[box][(own <= 0.0) & (own > -_BORDER_MM)] = CORPUS_BORDER
         _fill_body(body, xyz, (distance[box], hard[box], marrow[box]), window.edge, filling)
     share = coverage(distance, window.edge)
-    return Drawn(window.voxels, *(window.averaged(a) for a in (share, hard, marrow)), window.central(tags))  # type: ignore[arg-type]
+    return _finished(window, (share, hard, marrow), tags)
 
 
 def draw_solid(
@@ -86,7 +86,12 @@ def draw_solid(
     distance, tags = unite(window, parts)
     hard, marrow = _shell(distance, window.edge, (tissue.arch_thickness, tissue.cortex, tissue.rib_marrow))
     share = coverage(distance, window.edge)
-    return Drawn(window.voxels, *(window.averaged(a) for a in (share, hard, marrow)), window.central(tags))  # type: ignore[arg-type]
+    return _finished(window, (share, hard, marrow), tags)
+
+
+def _finished(window: Window, fields: tuple[Field, Field, Field], tags: NDArray[np.int8]) -> Drawn:
+    share, hard, marrow = (window.averaged(field) for field in fields)
+    return Drawn(window.voxels, share, hard, marrow, np.asarray(window.central(tags), np.int8))
 
 
 def _keep_clear(window: Window, distance: Field, above_from_own: NDArray[np.float64], above: Placed) -> None:

@@ -1,4 +1,4 @@
-"""Analytic bones drawn into voxels with true partial volume: every voxel is cut into sub-voxels of about half a millimetre."""
+"""Analytic bones drawn into voxels with true partial volume: voxels are cut into sub-voxels of about 0.5 mm."""
 
 import itertools
 import math
@@ -54,7 +54,7 @@ class Window:
 
     def box_of(self, part: Part) -> Slices | None:
         """Return the sub-voxels that a part can touch, or None when it lies outside."""
-        return _box(np.linalg.inv(self.own_from_sub), part.low - _MARGIN_MM, part.high + _MARGIN_MM, self.shape)
+        return _box(_inverse(self.own_from_sub), part.low - _MARGIN_MM, part.high + _MARGIN_MM, self.shape)
 
     def averaged(self, values: Field) -> NDArray[np.float32]:
         """Average sub-voxels to voxels."""
@@ -74,7 +74,7 @@ def open_window(
     """Return the block of voxels that holds a bone, or None when the bone lies outside the picture."""
     low = np.min([part.low for part in parts], axis=0) - _MARGIN_MM
     high = np.max([part.high for part in parts], axis=0) + _MARGIN_MM
-    voxels = _box(np.linalg.inv(own_from_voxel), low, high, shape)
+    voxels = _box(_inverse(own_from_voxel), low, high, shape)
     if voxels is None:
         return None
     edges = np.linalg.norm(own_from_voxel[:3, :3], axis=0)
@@ -106,6 +106,10 @@ def add_part(distance: Field, tags: NDArray[np.int8], box: Slices, d: Field, tag
 def coverage(distance: Field, edge: float) -> Field:
     """Return the share of a sub-voxel inside a surface at signed ``distance``."""
     return np.asarray(np.clip(0.5 - distance / edge, 0.0, 1.0), distance.dtype)
+
+
+def _inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.linalg.inv(matrix), np.float64)
 
 
 def _box(

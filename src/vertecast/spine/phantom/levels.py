@@ -18,7 +18,8 @@ CSV, SOURCES = "phantom/levels.csv", "phantom/levels.toml"
 class LevelShape:
     """The shape of one vertebra, of the disc below it, and how dense it is beside L1.
 
-    Lengths are outer bone surfaces. Depths are mid-sagittal. The body's height is given at the posterior rim; the rims are
+    Lengths are outer bone surfaces. Depths are mid-sagittal. The body's height is given at the posterior rim; the
+    rims are
     flat rings that a wedge tilts by half its angle each.
     """
 
@@ -55,8 +56,8 @@ class LevelShape:
                 raise GeometryError(f"{self.level}: {name} = {getattr(self, name)} is below {smallest} mm; enlarge it")
         if self.height_posterior_mm <= 2.0 * (self.concavity_superior_mm + self.concavity_inferior_mm):
             raise GeometryError(
-                f"{self.level}: concavities of {self.concavity_superior_mm} and {self.concavity_inferior_mm} mm leave too "
-                f"little of a body {self.height_posterior_mm} mm high; use a fracture for a collapsed body"
+                f"{self.level}: concavities of {self.concavity_superior_mm} and {self.concavity_inferior_mm} mm leave "
+                f"too little of a body {self.height_posterior_mm} mm high; use a fracture for a collapsed body"
             )
         if abs(self.wedge_deg) > 20.0:
             raise GeometryError(f"{self.level}: wedge of {self.wedge_deg} deg is beyond 20; use a fracture for that")

@@ -1,6 +1,7 @@
-"""The definitions of ``docs/methods/heights.md`` evaluated on an analytic surface: the truth that measurements are held against.
+"""The definitions of ``docs/methods/heights.md`` on an analytic surface: the truth that measurements are held against.
 
-Nothing here is used by the measuring code, and nothing of the measuring code is used here: a surface is a function of any point in space, and
+Nothing here is used by the measuring code, and nothing of the measuring code is used here: a surface is a function of
+any point in space, and
 every number is found by root finding and quadrature on it, with no voxels in between.
 """
 
@@ -18,12 +19,12 @@ Distance = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """From points (n, 3), mm, to a value that is negative inside the body, zero on its surface."""
 
 INSET, INNER, BAND, PARASAGITTAL = 0.10, 0.80, 0.75, 0.25
-"""Fractions of docs/methods/heights.md: of the depth, of the endplate's outline, of the relative height, of the width."""
+"""Fractions of docs/methods/heights.md: of the depth, the endplate's outline, the relative height, the width."""
 STATIONS: Mapping[str, float] = {"anterior": INSET, "middle": 0.5, "posterior": 1.0 - INSET}
 PLANES: Mapping[str, float] = {"right": -PARASAGITTAL, "mid": 0.0, "left": PARASAGITTAL}
 _COLUMN, _SEARCH, _FINE, _CELL = 0.4, 1.6, 0.25, 0.8
 _ROUNDS, _HALVINGS = 2, 12
-"""Millimetres between columns, along a column while searching, along rims, and of the cells of volume; all roots are refined."""
+"""Steps in mm: between columns, along a column while searching, along rims, of volume cells; roots are refined."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +52,8 @@ class Morphometry:
     Parameters
     ----------
     axes, origin : (3, 3) and (3,): rows are x, y, z of the vertebral frame, and its origin, in the surface's own frame
-    points : per sagittal plane (``right``, ``mid``, ``left``) and station, (2, 3), mm: superior and inferior point, own frame
+    points : per sagittal plane (``right``, ``mid``, ``left``) and station, (2, 3), mm: superior and inferior point,
+        own frame
     """
 
     axes: NDArray[np.float64]
@@ -85,7 +87,8 @@ def measure_surface(distance: Distance, half_size: NDArray[np.float64]) -> Morph
     Parameters
     ----------
     half_size : (3,), mm
-        A box about the own frame's origin that holds the body; the own frame is within some 20 degrees of the vertebral one and its x axis is
+        A box about the own frame's origin that holds the body; the own frame is within some 20 degrees of the
+        vertebral one and its x axis is
         the normal of the symmetry plane.
 
     Raises

@@ -1,5 +1,6 @@
 """A thoracolumbar spine CT made from a specification, with its labels and its exact truth."""
 
+import itertools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -64,8 +65,10 @@ def make_phantom(spec: PhantomSpec, *, seed: int) -> Phantom:
 
     Notes
     -----
-    Bones are cut into sub-voxels of about 0.5 mm, so a voxel holds its true share of cortex whatever its size. The label of a voxel is
-    the vertebra that fills at least half of it. Arrays are made in the order left, posterior, superior and turned at the end, so the
+    Bones are cut into sub-voxels of about 0.5 mm, so a voxel holds its true share of cortex whatever its size. The
+    label of a voxel is
+    the vertebra that fills at least half of it. Arrays are made in the order left, posterior, superior and turned at
+    the end, so the
     same specification in another axis order is the same picture.
     """
     placed, world = stack(spec), world_from_patient(spec)
@@ -115,7 +118,8 @@ def _assembled(
 def _draw_bones(
     spec: PhantomSpec, chain: tuple[Placed, ...], patient_from_voxel: NDArray[np.float64], shape: tuple[int, int, int]
 ) -> _Bone:
-    bone = _Bone(*(np.zeros(shape, np.float32) for _ in range(3)), *(np.zeros(shape, np.int16) for _ in range(2)))
+    share, hard, marrow = (np.zeros(shape, np.float32) for _ in range(3))
+    bone = _Bone(share, hard, marrow, np.zeros(shape, np.int16), np.zeros(shape, np.int16))
     best = np.full(shape, 0.5, np.float32)
     for number, placed in enumerate(chain):
         above = chain[number - 1] if number else None
@@ -186,7 +190,7 @@ def _draw_discs(
 ) -> None:
     voxel_from_patient = np.linalg.inv(patient_from_voxel)
     edge = float(np.mean(np.linalg.norm(patient_from_voxel[:3, :3], axis=0)))
-    for upper, lower in zip(chain, chain[1:], strict=False):
+    for upper, lower in itertools.pairwise(chain):
         middle = 0.5 * (upper.centre + lower.centre)
         centre = voxel_from_patient[:3, :3] @ middle + voxel_from_patient[:3, 3]
         reach = 0.5 * upper.shape.width_inferior_mm + 12.0

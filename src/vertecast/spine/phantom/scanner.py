@@ -25,7 +25,7 @@ def image_grid(scan: Scan, placed: tuple[Placed, ...], world_from_patient: NDArr
     along = centres @ axes
     half = 0.5 * max(Body(one.shape).height for one in placed)
     low = along.min(axis=0) - [0.5 * scan.width_mm, scan.front_mm, half + scan.margin_mm]
-    high = along.max(axis=0) + [0.5 * scan.width_mm, scan.back_mm, half + scan.margin_mm]
+    high = along.max(axis=0) + np.array([0.5 * scan.width_mm, scan.back_mm, half + scan.margin_mm])
     spacing = np.array(scan.spacing_mm)
     shape = np.ceil((high - low) / spacing).astype(int)
     if math.prod(shape.tolist()) > _LARGEST:

@@ -1,6 +1,7 @@
 """Analytic solids by their signed distance: what the phantom's bones are put together from.
 
-Every function takes coordinates along the solid's own axes and returns a distance in mm, negative inside. The zero set is exact; away from it the
+Every function takes coordinates along the solid's own axes and returns a distance in mm, negative inside. The zero
+set is exact; away from it the
 distance is first-order, which is enough for cortex a millimetre thick and for blending.
 """
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Field = NDArray[np.floating]
-"""Coordinates or distances on any set of points; float32 where a picture is rendered, float64 where a truth is computed."""
+"""Coordinates or distances on any set of points; float32 for pictures, float64 for truths."""
 
 _TINY = 1e-4
 

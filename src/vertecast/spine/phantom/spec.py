@@ -1,5 +1,6 @@
 """What a phantom is asked to be: vertebrae, curvature, density, tissues, pose and scan."""
 
+import itertools
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -154,7 +155,7 @@ def default_spec(
 def _require_chain(levels: tuple[Level, ...]) -> None:
     if not levels:
         raise InputError("a phantom needs at least one level; give shapes, for instance those of default_spec()")
-    for upper, lower in zip(levels, levels[1:], strict=False):
+    for upper, lower in itertools.pairwise(levels):
         between = {one for one in Level if upper.rank < one.rank < lower.rank}
         if lower.rank <= upper.rank or not between <= {Level.T13, Level.L6}:
             raise InputError(f"levels {upper} and {lower} do not follow each other; only T13 and L6 may be left out")

@@ -24,9 +24,9 @@ class Course:
     Parameters
     ----------
     z : (n,), mm, ascending: heights of the bodies' centres
-    columns : (n,) each, mm: body centre x and y, body half width and half depth, canal centre y, half width and half depth
-    rank : (n,): level number, so that organs find their place (T12 is 0, L1 is 1)
-    back : (n,), mm: y of the skin of the back
+    columns : (n,) each, mm: body centre x and y, body half width and half depth, canal centre y, half width and half
+        depth
+        and the level number, so that organs find their place (T12 is 0, L1 is 1), and y of the skin of the back
     """
 
     z: NDArray[np.float64]
@@ -206,7 +206,7 @@ def _canal(hu: Field, slab: Slab, course: Course, number: Field, tissue: Tissue)
 
 
 def disc_share(upper: Placed, lower: Placed, xyz: tuple[Field, Field, Field], edge: float) -> tuple[Field, Field]:
-    """Return the volume share of the disc between two vertebrae, and how far toward its rim a place is (0 centre, 1 rim).
+    """Return the volume share of the disc between two vertebrae, and how near its rim a place is (0 centre, 1 rim).
 
     Parameters
     ----------

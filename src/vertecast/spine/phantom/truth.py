@@ -200,7 +200,7 @@ def body_distance(placed: Placed) -> Distance:
 def body_box(placed: Placed) -> NDArray[np.float64]:
     """Return half sizes of a box about the own origin that holds the body with room to turn, mm."""
     part = Body(placed.shape).part()
-    return np.asarray(np.maximum(-part.low, part.high) + [3.0, 3.0, 4.0])
+    return np.asarray(np.maximum(-part.low, part.high) + np.array([3.0, 3.0, 4.0]))
 
 
 def _pedicle_truth(placed: Placed, side: Side, lps_from_own: Transform) -> PedicleTruth:
