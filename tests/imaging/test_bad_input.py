@@ -45,6 +45,21 @@ def test_a_truncated_nrrd(tmp_path: Path, volume: Volume) -> None:
         read_volume(path)
 
 
+def test_a_metaimage_without_its_voxels(tmp_path: Path, volume: Volume) -> None:
+    """Found by fuzzing: with these headers ITK divides by zero and takes the program with it."""
+    path = write_nrrd(tmp_path / "ct.mha", volume)
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"ElementDataFile = LOCAL\n", b"ElementDataFile = LOCAL3"))
+    with pytest.raises(InputError, match=r"ct\.mha: its MetaImage header is damaged at 'ElementDataFile = LOCAL3"):
+        read_volume(path)
+    path.write_bytes(whole[: whole.index(b"LOCAL") + 6])
+    with pytest.raises(InputError, match=r"ct\.mha says that its voxels are in 'LOCAL', where 0 of \d+ bytes are"):
+        read_volume(path)
+    path.write_bytes(whole[:100])
+    with pytest.raises(InputError, match=r"ct\.mha has no whole MetaImage header"):
+        read_volume(path)
+
+
 def test_four_dimensions_and_colour(tmp_path: Path, volume: Volume) -> None:
     array = np.asarray(volume.hu)
     with pytest.raises(InputError, match=r"4d\.nii is 4-D with shape \(20, 22, 45, 2\); one 3-D image is needed"):
