@@ -8,10 +8,14 @@ import typer
 
 from vertecast.cli.demo import demo
 from vertecast.cli.fracture import fracture
+from vertecast.cli.indicate import indicate
 from vertecast.cli.info import info
 from vertecast.cli.measure import measure
+from vertecast.cli.patient import patient
 from vertecast.cli.phantom import phantom
+from vertecast.cli.plan import plan
 from vertecast.cli.radiograph import radiograph
+from vertecast.cli.strength import strength
 
 app = typer.Typer(
     name="vertecast",
@@ -21,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (measure, phantom, fracture, radiograph, demo, info):
+for command in (measure, indicate, plan, patient, phantom, fracture, radiograph, demo, strength, info):
     app.command()(command)
 
 

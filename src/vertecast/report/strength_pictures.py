@@ -8,9 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
+from vertecast.mechanics.settings import Support
 from vertecast.mechanics.strength import Strength, StrengthResult
 
 _COLOURS = ("#1b5e9b", "#c2571a", "#3c7a3c")
+_PADS = {Support.PMMA: "PMMA caps", Support.DISC: "discs"}
 _HIGHEST_STRAIN = 0.06  # end of the colour scale
 
 
@@ -34,13 +36,13 @@ def draw_strength(found: Strength, path: Path) -> None:
             panel = figure.add_subplot(grid[row, 2 + column])
             scale = ("inferno", 0.0, 100 * _HIGHEST_STRAIN)
             image = _show(panel, 100 * one.plastic_strain, (axis, middle[axis]), found, scale)
-            panel.set_title(f"plastic strain, {name}, α = {one.alpha:.2f}")
+            panel.set_title(f"yielded, {name}, α = {one.alpha:.2f}")
             panel.set_xlabel(along)
             if row == 1:
-                figure.colorbar(image, ax=panel, label="%", location="bottom", shrink=0.8, extend="max")
+                figure.colorbar(image, ax=panel, label="plastic strain, %", location="bottom", shrink=0.8, extend="max")
     mark = "" if found.calibrated else " (uncalibrated)"
     figure.suptitle(
-        f"{found.level}: {found.options.loading.value} load between {found.options.support.value} pads, "
+        f"{found.level}: {found.options.loading.value} load between {_PADS[found.options.support]}, "
         f"{found.options.voxel_mm:g} mm voxels{mark}. Research and education, not a medical device."
     )
     figure.savefig(path, dpi=110)
