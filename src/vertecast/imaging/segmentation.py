@@ -161,8 +161,11 @@ def _planes(source: Source, header: Dataset) -> Iterator[tuple[int | None, NDArr
     half = (number(header, "MaximumFractionalValue") or 1.0) / 2
     with decoding(source.name, *DICOM_ERRORS), source.opened() as stream:
         dataset = pydicom.dcmread(stream, force=True)
+        # pydicom takes one frame out of packed bits only where frames begin on whole bytes; else all at once
+        packed = dataset.BitsAllocated == 1 and dataset.Rows * dataset.Columns % 8
+        every = pixel_array(dataset).reshape(-1, dataset.Rows, dataset.Columns) if packed else None
         for index, group in enumerate(dataset.PerFrameFunctionalGroupsSequence):
-            plane = pixel_array(dataset, index=index)
+            plane = pixel_array(dataset, index=index) if every is None else every[index]
             if kind == "LABELMAP":
                 yield None, plane.astype(np.int16)
                 continue
