@@ -1,0 +1,131 @@
+"""Proves ``indicate``, ``plan`` and ``patient`` from files to files, and that bad input ends in one clear sentence."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from vertecast.cli import app
+from vertecast.core.levels import Level
+from vertecast.imaging.grid import Grid
+from vertecast.imaging.volume import LabelMap
+from vertecast.imaging.write import write_nifti
+from vertecast.spine.phantom.arch import arch_parts
+from vertecast.spine.phantom.body import Body
+from vertecast.spine.phantom.levels import normal_shape
+
+RUNNER = CliRunner()
+VERSE_L2 = 21
+
+
+@pytest.fixture(scope="module")
+def labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write the labels of one analytic L2, number 21 of VerSe, with voxels of 1.2 mm."""
+    shape, spacing = normal_shape(Level.L2), 1.2
+    counts = (84, 92, 68)
+    matrix = np.diag([spacing, spacing, spacing, 1.0])
+    matrix[:3, 3] = (-50.0, -33.0, -40.0)
+    grid = Grid.from_affine(counts, matrix)
+    x, y, z = np.moveaxis(grid.to_lps(np.moveaxis(np.indices(counts), 0, -1)).astype(np.float32), -1, 0)
+    parts = [Body(shape).part(), *arch_parts(shape)]
+    bone = np.minimum.reduce([part.distance(x, y, z) for part in parts]) < 0
+    path = tmp_path_factory.mktemp("case") / "labels.nii.gz"
+    values = (bone * VERSE_L2).astype(np.int16)
+    write_nifti(path, LabelMap(values, grid, {Level.L2: VERSE_L2}, "verse"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(labels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Plan the case once and return its run folder."""
+    out = tmp_path_factory.mktemp("run")
+    patient = out / "patient.toml"
+    patient.write_text('[cancer]\nin_spine = false\n[pain]\nscore_0_to_10 = 8\ntrend = "worse"\n')
+    call = ["plan", "--labels", str(labels), "--dialect", "verse", "--level", "L2", "--patient", str(patient)]
+    result = RUNNER.invoke(app, [*call, "--procedure", "vertebroplasty", "--out", str(out), "--json"])
+    assert result.exit_code == 0, result.output
+    return out
+
+
+def test_the_run_folder_holds_plan_indication_markups_pictures_and_manifest(run: Path) -> None:
+    plan = json.loads((run / "plan.json").read_text())
+    level = plan["levels"]["L2"]
+    assert level["procedure"] == "vertebroplasty"
+    assert level["plans"]
+    assert all(gate["passed"] is not False for p in level["plans"] for n in p["needles"] for gate in n["gates"])
+    assert level["volumes"]["cement_ml"]["value"] > 2.0
+    assert {"true_ap", "true_lateral"} == set(level["views"])
+    assert plan["session"]["accesses"] == len(level["plans"][0]["needles"])
+    assert plan["care"]["anaesthesia"]["sources_disagree"] is True
+    markups = json.loads((run / "plan.mrk.json").read_text())["markups"]
+    assert markups[0]["controlPoints"][1]["position"] == level["plans"][0]["needles"][0]["tip_lps_mm"]
+    assert (run / "pictures" / "plan_L2.png").stat().st_size > 20_000
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert {o["file"] for o in manifest["outputs"]} >= {"plan.json", "indication.json", "plan.mrk.json"}
+    assert {p["status"] for p in manifest["parameters"]} >= {"assumed", "reported"}
+    assert manifest["seed"] == 0
+
+
+def test_the_indication_says_what_is_missing_and_uses_the_measurement(run: Path) -> None:
+    level = json.loads((run / "indication.json").read_text())["levels"]["L2"]
+    assert {v["pack"] for v in level["verdicts"]} >= {"nice-ta279", "of-score", "contraindications"}
+    assert level["verdicts"][0]["state"] == "cannot decide"
+    assert "mri_oedema" in {m["name"] for m in level["missing"]} | {"mri_oedema"}
+    assert level["facts"]["nrs"] == 8.0
+    assert level["selection"]["procedure"] is None
+
+
+def test_patient_template_is_printed_and_checked(tmp_path: Path) -> None:
+    text = RUNNER.invoke(app, ["patient", "--template"]).output
+    path = tmp_path / "patient.toml"
+    path.write_text(text)
+    checked = RUNNER.invoke(app, ["patient", str(path), "--json"])
+    assert (checked.exit_code, json.loads(checked.output)["valid"]) == (0, True)
+    nothing = RUNNER.invoke(app, ["patient", "--json"])
+    assert nothing.exit_code == 1
+    assert "give --template, or a patient.toml" in json.loads(nothing.output)["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["--level", "L9"], "level 'L9' is not a vertebra; use C1 to C7"),
+        (["--level", "L4"], "level L4 is not in labels.nii.gz; present are L2"),
+        (["--level", "L2", "--level", "L2"], "name one twice"),
+        (["--level", "L2", "--procedure", "magic"], "procedure 'magic' is not one of vertebroplasty, kyphoplasty"),
+    ],
+)
+def test_bad_calls_end_in_one_sentence(labels: Path, changes: list[str], message: str) -> None:
+    result = RUNNER.invoke(app, ["plan", "--labels", str(labels), "--dialect", "verse", *changes, "--json"])
+    assert result.exit_code == 1
+    assert message in json.loads(result.output)["error"]["message"]
+
+
+def test_a_bad_patient_file_is_refused_before_anything_is_measured(labels: Path, tmp_path: Path) -> None:
+    patient = tmp_path / "patient.toml"
+    patient.write_text("[pain]\nscore_0_to_10 = 80\n")
+    call = ["plan", "--labels", str(labels), "--level", "L2", "--patient", str(patient), "--out", str(tmp_path / "run")]
+    result = RUNNER.invoke(app, [*call, "--json"])
+    assert result.exit_code == 1
+    assert "pain.score_0_to_10 = 80 is not a possible value" in json.loads(result.output)["error"]["message"]
+    assert not (tmp_path / "run").exists()
+
+
+def test_body_only_labels_are_refused(labels: Path, tmp_path: Path) -> None:
+    from vertecast.imaging.read import read_labels
+
+    whole = read_labels(labels, dialect="verse")
+    points = whole.grid.to_lps(np.moveaxis(np.indices(whole.grid.shape), 0, -1))
+    body = np.where(points[..., 1] < 12.0, whole.labels, 0).astype(np.int16)
+    path = tmp_path / "body.nii.gz"
+    write_nifti(path, LabelMap(body, whole.grid, whole.values, "verse"))
+    call = ["plan", "--labels", str(path), "--dialect", "verse", "--level", "L2", "--procedure", "vertebroplasty"]
+    result = RUNNER.invoke(app, [*call, "--json"])
+    assert result.exit_code == 1
+    error = json.loads(result.output)["error"]["message"]
+    assert error.startswith("L2"), error
+    assert any(
+        word in error for word in ("body only", "canal was not found", "no path can be planned", "cannot be planned")
+    )
