@@ -119,6 +119,8 @@ def _up(
 def _axes(up: NDArray[np.float64], backward: NDArray[np.float64]) -> NDArray[np.float64]:
     z = up / np.linalg.norm(up)
     y = backward - z * (backward @ z)
+    if np.linalg.norm(y) < 0.5:
+        raise GeometryError("a label without an arch does not tell its front from its back; check the label")
     y = y / np.linalg.norm(y)
     return np.stack([np.cross(y, z), y, z])
 
