@@ -153,4 +153,5 @@ def test_a_real_ct_takes_the_loss(data_dir: Path, level: Level, spec: FractureSp
     assert made.truth.mineral_ratio == pytest.approx(1.0, abs=0.06)
     assert made.truth.least_volume_ratio > 0.05
     below = labels.mask(Level.L5)
-    assert np.array_equal(below, made.labels.mask(Level.L5))
+    changed = below != made.labels.mask(Level.L5)
+    assert changed.sum() <= 1e-3 * below.sum()  # the weights' smooth tail moves its arch by some hundredths of a mm
