@@ -161,6 +161,28 @@ def rough_plane(sample: FrameSample, side: Side, share: float) -> tuple[NDArray[
     return fitted_plane(points), points.mean(axis=0)
 
 
+def rough_planes(
+    sample: FrameSample, settings: SurfaceSettings
+) -> tuple[dict[Side, NDArray[np.float64]], NDArray[np.float64]]:
+    """Return the planes of both envelopes within their rim bands, and the mean of their centroids.
+
+    In a wedge seen aslant the shadow holds a wall as well as an endplate; the rim bands, redrawn, leave the wall out.
+    """
+    tops = {side: envelope(sample, side) for side in Side}
+    first = {side: rough_plane(sample, side, settings.inner_share) for side in Side}
+    planes = {side: plane for side, (plane, _) in first.items()}
+    middles = {side: middle for side, (_, middle) in first.items()}
+    x, y = np.meshgrid(sample.x, sample.y, indexing="ij")
+    for _ in range(_REFITS):
+        fitted = {}
+        for side, top in tops.items():
+            keep = shrunk(_outline(sample, top, side, planes, settings), settings.inner_share) & np.isfinite(top)
+            points = np.stack([x[keep], y[keep], top[keep]], axis=1)
+            fitted[side], middles[side] = fitted_plane(points), points.mean(axis=0)
+        planes = fitted
+    return planes, np.asarray(0.5 * (middles[Side.SUPERIOR] + middles[Side.INFERIOR]))
+
+
 def fitted_plane(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the least-squares plane ``z = p0 + p1 x + p2 y`` of points (n, 3)."""
     if len(points) < 12:
@@ -194,7 +216,7 @@ def fit_body(
     """
     sample = sample_mask(body, grid, vert_from_lps, settings.pitch)
     faces = mask_faces(body, mask, (vert_from_lps @ grid.lps_from_voxel).matrix)
-    planes = {side: rough_plane(sample, side, settings.inner_share)[0] for side in Side}
+    planes, _ = rough_planes(sample, settings)
     edge = float(np.abs(faces.columns[1]).max())
     plates = {}
     for _ in range(rounds):

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from vertecast.core.errors import GeometryError
 from vertecast.core.frames import Transform
-from vertecast.spine.endplates import BodySurface, Side, SurfaceSettings, fit_body, rough_plane
+from vertecast.spine.endplates import BodySurface, Side, SurfaceSettings, fit_body, rough_planes
 from vertecast.spine.foramen import Foramen
 from vertecast.spine.integrity import Piece
 from vertecast.spine.sampling import sample_mask
@@ -77,9 +77,8 @@ def frame_body(
 def _rough_planes(
     piece: Piece, body: NDArray[np.bool_], frame: Transform, settings: SurfaceSettings
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    sample = sample_mask(body, piece.grid, frame, settings.pitch)
-    (high, top), (low, bottom) = (rough_plane(sample, side, settings.inner_share) for side in Side)
-    return high, low, 0.5 * (top + bottom)
+    planes, middle = rough_planes(sample_mask(body, piece.grid, frame, settings.pitch), settings)
+    return planes[Side.SUPERIOR], planes[Side.INFERIOR], middle
 
 
 def _fitted_planes(
