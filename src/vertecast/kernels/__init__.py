@@ -1,0 +1,1 @@
+"""Array numerics with no medical noun: voxel elasticity, diffusion, multigrid, ray casting."""
