@@ -71,6 +71,7 @@ class Technique:
     spectrum: Spectrum
     beam: Beam
     limited: bool
+    _rows: dict[tuple[Material, bool], NDArray[np.float64]] = field(default_factory=dict, repr=False)
 
     def weights(self, settings: Settings, pixel_area_mm2: float) -> NDArray[np.float32]:
         """(2, bins): signal and variance of an open pixel, in quanta of the open beam's mean energy."""
@@ -80,8 +81,16 @@ class Technique:
 
     def attenuation(self, settings: Settings, materials: list[Material]) -> NDArray[np.float32]:
         """(2 + materials, bins): mm2/mg for the two tissues, then 1/mm for the others."""
-        rows = [self.beam.mass_attenuation(settings.physics, name) for name in MATERIALS]
-        rows.extend(self.beam.mu(settings.physics, one) for one in materials)
+        rows = []
+        for name in MATERIALS:
+            tissue = settings.physics.materials[name]
+            if (tissue, True) not in self._rows:  # by mass
+                self._rows[tissue, True] = self.beam.mass_attenuation(settings.physics, tissue)
+            rows.append(self._rows[tissue, True])
+        for one in materials:
+            if (one, False) not in self._rows:  # the same few come back with every live frame
+                self._rows[one, False] = self.beam.mu(settings.physics, one)
+            rows.append(self._rows[one, False])
         return np.asarray(np.stack(rows), np.float32)
 
 

@@ -82,6 +82,8 @@ class Fluoroscope:
         """Turn the gantry or move the table: a new background, and neither lag nor average from the old one."""
         kerma = self.settings.exposure.detector_kerma
         self._background = make_background(self.body, view, self.settings, self.options, kerma_mgy=kerma)
+        technique, collimation = self._background.technique, self._background.collimation
+        self._dose_of_one = dose_of(technique, view, self.settings, collimation)
         self._overlay = Overlay(view, self.body)
         self._taps = blur_taps(view, self.settings.detector)
         self._tone: Tone | None = None
@@ -120,7 +122,7 @@ class Fluoroscope:
         if self.options.marks:
             pixels = marked(pixels, background.view.pose, caption(background.view, background.technique))
         self._count += 1
-        self._doses.append(dose_of(background.technique, background.view, self.settings, background.collimation))
+        self._doses.append(self._dose_of_one)
         warnings = self.body.warnings + limit_warnings(background.technique)
         self.last = Frame(pixels, self._average, self._count, background.view, warnings)
         return self.last
@@ -128,8 +130,7 @@ class Fluoroscope:
     @property
     def dose(self) -> Dose:
         """Everything given so far."""
-        background = self._background
-        one = dose_of(background.technique, background.view, self.settings, background.collimation, 1)
+        one = self._dose_of_one
         kerma = sum(d.air_kerma_mgy.value or 0.0 for d in self._doses)
         product = sum(d.dap_mgy_cm2.value or 0.0 for d in self._doses)
         part = self.settings.exposure.dose_uncertainty / 100.0

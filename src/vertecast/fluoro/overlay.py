@@ -155,11 +155,10 @@ def _tube_profile(tube: Tube, body: Body) -> NDArray[np.float32]:
 
 def _trimmed(field: VoxelField) -> tuple[NDArray[np.float32], Grid]:
     """Cut a field to the box of what is not zero, with one voxel around it; the border falls to zero in it."""
-    filled = np.argwhere(field.fraction > 0)
-    if not len(filled):
-        filled = np.zeros((1, 3), int)
-    low = filled.min(axis=0)
-    high = filled.max(axis=0) + 1
+    filled = field.fraction > 0
+    along = [np.flatnonzero(filled.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
+    low = np.array([places[0] if len(places) else 0 for places in along])
+    high = np.array([places[-1] + 1 if len(places) else 1 for places in along])
     part = field.fraction[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
     padded = np.pad(part, 1)
     matrix = field.grid.lps_from_voxel.matrix.copy()
@@ -172,8 +171,11 @@ def _field_footprint(field: VoxelField, view: View, body: Body, window: Window) 
     cone = cone_through(view, grid).windowed(*window)
     fields = [fraction]
     if field.displaces:
-        voxels = np.moveaxis(np.indices(grid.shape), 0, -1)
-        fields.extend(fraction * density for density in body.densities(grid.to_lps(voxels)))
+        filled = np.nonzero(fraction)
+        densities = body.densities(grid.to_lps(np.stack(filled, axis=-1)))
+        fields.extend(np.zeros_like(fraction) for _ in densities)
+        for displaced, density in zip(fields[1:], densities, strict=True):
+            displaced[filled] = fraction[filled] * density
     maps = [integrate(make_stack(np.ascontiguousarray(one), cone.slice_axis), cone) for one in fields]
-    displaced = np.stack(maps[1:]) if field.displaces else np.zeros((2, *cone.shape), np.float32)
-    return Footprint(window, field.material, maps[0], displaced)
+    removed = np.stack(maps[1:]) if field.displaces else np.zeros((2, *cone.shape), np.float32)
+    return Footprint(window, field.material, maps[0], removed)
