@@ -54,8 +54,8 @@ def foam_law(post: PostYield, alpha: float, voxel: float) -> FoamLaw:
     Notes
     -----
     Softening gathers in one layer of voxels. So that the layer takes the same energy whatever its height, the plastic
-    strain over which strength and stiffness are lost is stretched by ``band_length / voxel`` (crack band). The plateau
-    before the onset is not localised and is not stretched. A voxel higher than the band is refused where something is
+    strain at which loss begins and over which it happens is stretched by ``band_length / voxel`` (crack band); the
+    plateau gathers too, since nothing hardens. A voxel higher than the band is refused where something is
     lost: it could not resolve it, and steeper softening snaps back.
 
     References
@@ -72,7 +72,7 @@ def foam_law(post: PostYield, alpha: float, voxel: float) -> FoamLaw:
     return FoamLaw(
         alpha=alpha,
         hardening=post.hardening,
-        onset=post.onset,
+        onset=post.onset * stretch,
         strength_loss=post.strength_loss,
         strength_scale=post.strength_scale * stretch,
         stiffness_loss=post.stiffness_loss,
