@@ -6,6 +6,7 @@ with brute force; mirrored anatomy gives mirrored plans and a turned patient tur
 
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,15 +18,19 @@ from vertecast.core.frames import LPS, Transform
 from vertecast.core.levels import Level
 from vertecast.core.sides import Side
 from vertecast.imaging.grid import Grid
+from vertecast.imaging.read import read_labels
+from vertecast.imaging.volume import LabelMap
 from vertecast.planning.markups import plan_markups
 from vertecast.planning.site import Site, make_site
 from vertecast.planning.trajectory import Approach, Gate, Lines, NeedlePath, Target, Tool
+from vertecast.planning.trajectory_gates import segment_distance
 from vertecast.planning.trajectory_plan import Layout, LevelAim, LevelPlan, make_task, plan_level
 from vertecast.planning.trajectory_robustness import perturbed, robustness
 from vertecast.planning.trajectory_rules import trajectory_rules
 from vertecast.planning.trajectory_search import harden, search
 from vertecast.spine.anatomy import Anatomy
 from vertecast.spine.canal import Canal, measure_canal
+from vertecast.spine.measure import measure_spine
 from vertecast.spine.pedicles import Pedicle, measure_pedicles
 from vertecast.spine.phantom.arch import arch_parts
 from vertecast.spine.phantom.body import Body
@@ -159,7 +164,7 @@ def test_robustness_rises_with_the_isthmus() -> None:
         line = task.lines(five[None])
         depth = float(task.judge(line).in_bone[0])
         shares.append(robustness(line, depth, task.view, G11, task.approach, RULES))
-    assert shares == sorted(shares)
+    assert shares == sorted(shares), shares
     assert shares[0] < 0.6
     assert shares[2] >= 0.90
     assert shares[3] >= 0.95
@@ -322,3 +327,40 @@ def test_lines_pass_their_point_and_end_at_their_tip() -> None:
     line = Lines.through(point, tip)
     away = float(np.linalg.norm(tip - point))
     assert np.allclose(line.points(np.array([0.0, away])), np.stack([tip, point], axis=1))
+
+
+def test_segment_distance_is_that_of_dense_points() -> None:
+    rng = np.random.default_rng(8)
+    start, along = rng.normal(0, 20, (60, 3)), rng.normal(0, 25, (60, 3))
+    other, course = rng.normal(0, 20, 3), rng.normal(0, 15, 3)
+    course[2] = 4.0
+    along[0] = 2.0 * course  # parallel
+    share = np.linspace(0.0, 1.0, 801)
+    dense = other + share[:, None] * course
+    for i, found in enumerate(segment_distance(start, along, other, course)):
+        points = start[i] + share[:, None] * along[i]
+        expected = np.sqrt(((points[:, None] - dense[None]) ** 2).sum(axis=-1).min())
+        assert found == pytest.approx(expected, abs=0.05)
+        assert found <= expected + 1e-9
+
+
+@pytest.mark.data
+def test_a_real_lumbar_level_is_planned_on_both_sides(data_dir: Path) -> None:
+    """L3 of the main real case: gate-clean paths through both pedicles, the tip in the anterior half, skin not shown."""
+    whole = read_labels(data_dir / "verse014" / "vert.nii.gz")
+    only = np.where(whole.labels == whole.values[Level.L3], whole.labels, 0).astype(np.int16)
+    spine = measure_spine(LabelMap(only, whole.grid, {Level.L3: whole.values[Level.L3]}, whole.dialect))
+    vertebra = spine[Level.L3]
+    assert vertebra.anatomy is not None
+    assert vertebra.details.pedicles is not None
+    assert vertebra.details.canal is not None
+    site = make_site(vertebra.anatomy, vertebra.details.pedicles, vertebra.details.canal, RULES)
+    plan = plan_level(site, LevelAim(tool=G11), RULES)
+    best = plan.plans[0]
+    assert best.layout is Layout.BILATERAL
+    assert {n.approach for n in best.needles} == {Approach.TRANSPEDICULAR}
+    for needle in (n for p in plan.plans for n in p.needles):
+        assert needle.safe
+        assert min(needle.clearances.values()) >= 1.0
+        assert site.vert_from_lps.apply(needle.tip_lps)[1] < 0
+    assert best.robustness > 0.6

@@ -74,7 +74,7 @@ def judge_lines(lines: Lines, view: SideView, tool: Tool, approach: Approach, ru
     rooms[Gate.CORTEX] = _least(depth, inside) - tool.radius - wall_room
     rooms[Gate.ENDPLATE] = _least(_endplate_distance(points, view), inside & in_body) - tool.radius - wall_room
     canal = _least(view.canal.at(points).astype(np.float64)) - tool.radius
-    root = _root_distance(points, view) - tool.radius - rules.root_radius
+    root = _root_distance(lines, view) - tool.radius - rules.root_radius
     rooms[Gate.CANAL] = canal - rules.canal_margin - rules.field_error
     rooms[Gate.ROOT] = root - rules.root_margin
     rooms[Gate.MEDIAL] = _least(points[..., 0] - view.pedicle.medial_x, ~in_body)
@@ -139,12 +139,28 @@ def _endplate_distance(points: NDArray[np.float64], view: SideView) -> NDArray[n
     return np.asarray(np.where(np.isnan(room), _WIDE, room))
 
 
-def _root_distance(points: NDArray[np.float64], view: SideView) -> NDArray[np.float64]:
+def _root_distance(lines: Lines, view: SideView) -> NDArray[np.float64]:
     """Least distance, mm, of each path to the axes of the roots' corridors."""
-    least = np.full(len(points), np.inf)
+    least = np.full(len(lines), np.inf)
     for start, end in view.roots:
-        course = end - start
-        share = np.clip((points - start) @ course / float(course @ course), 0.0, 1.0)
-        away = np.linalg.norm(points - start - share[..., None] * course, axis=-1)
-        least = np.minimum(least, away.min(axis=1))
+        least = np.minimum(least, segment_distance(lines.tip, -REACH * lines.forward, start, end - start))
     return least
+
+
+def segment_distance(
+    start: NDArray[np.float64], along: NDArray[np.float64], other: NDArray[np.float64], course: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the distance, mm, of segments ``start + s along`` (n, 3) from one segment ``other + t course``.
+
+    The nearest points of the two straight lines, then each clipped to its segment in turn (Ericson, Real-Time Collision
+    Detection, section 5.1.9).
+    """
+    away = start - other
+    a, e = (along * along).sum(axis=1), float(course @ course)
+    b, c, f = along @ course, (along * away).sum(axis=1), away @ course
+    apart = a * e - b * b
+    s = np.clip(np.where(apart > 1e-9 * a * e, (b * f - c * e) / np.maximum(apart, 1e-12), 0.0), 0.0, 1.0)
+    t = np.clip((b * s + f) / e, 0.0, 1.0)
+    s = np.clip((b * t - c) / a, 0.0, 1.0)
+    t = np.clip((b * s + f) / e, 0.0, 1.0)
+    return np.asarray(np.linalg.norm(away + s[:, None] * along - t[:, None] * course, axis=1))
