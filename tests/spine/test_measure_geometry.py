@@ -53,7 +53,7 @@ def test_heights_of_fine_voxels_are_within_half_a_millimetre(fine_case):
 def test_intervals_hold_the_truth_and_are_narrow(fine_case):
     shape, _, found = fine_case
     assert (np.abs(found.six.middle.heights - shape.heights()) <= 1.96 * found.six.middle.deviations).all()
-    assert np.median(2 * 1.96 * found.six.middle.deviations) <= 1.5 * 0.7
+    assert np.median(2 * 1.96 * found.six.middle.deviations) <= 1.5 * found.anatomy.grid.spacing.max()
 
 
 def test_wedge_is_within_a_degree_and_a_half_and_its_interval_holds_it(fine_case):
@@ -113,8 +113,8 @@ def test_a_lower_vertebra_measures_lower():
     pair = [column({Level.L2: one}, turn=turn) for one in (plain, wedged)]
     first, second = (measured(labels, rotation(turn) @ [0, 0, 1]) for labels in pair)
     lost = first.six.middle.heights - second.six.middle.heights
-    assert lost == pytest.approx(plain.heights() - wedged.heights(), abs=0.4)
-    assert second.wedge.value - first.wedge.value == pytest.approx(wedged.wedge_deg() - plain.wedge_deg(), abs=0.7)
+    assert lost == pytest.approx(plain.heights() - wedged.heights(), abs=1.0)
+    assert second.wedge.value - first.wedge.value == pytest.approx(wedged.wedge_deg() - plain.wedge_deg(), abs=1.5)
     assert second.six.middle.heights != pytest.approx(plain.heights(), abs=0.5)
 
 
