@@ -6,7 +6,8 @@ float64 conjugate gradients, one float32 multigrid cycle on aggregated cells as 
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -74,26 +75,20 @@ def harmonic_faces(conductivity: ArrayLike, spacing: ArrayLike) -> Faces:
     return Faces(*faces)
 
 
-@dataclass(eq=False)
 class CellLevel:
-    """One grid of the cell multigrid; also the operator in the precision of its arrays."""
+    """One grid of the cell multigrid with its work space; also the operator, in the precision of its arrays."""
 
-    faces: tuple[Array, Array, Array]
-    sink: Array
-    held: NDArray[np.bool_]
-    steps: tuple[int, int, int] = (2, 2, 2)
-    diagonal: Array = field(init=False)
-    inverse: Array = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.diagonal = self.sink.copy()
+    def __init__(self, faces: tuple[Array, Array, Array], sink: Array, held: NDArray[np.bool_]) -> None:
+        self.faces, self.sink, self.held = faces, sink, held
+        self.steps = (2, 2, 2)
+        self.diagonal: Array = self.sink.copy()
         for axis, face in enumerate(self.faces):
             high = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
             low = tuple(slice(0, -1) if a == axis else slice(None) for a in range(3))
             self.diagonal += face
             self.diagonal[high] += face[low]
         free = ~self.held & (self.diagonal > 0)
-        self.inverse = np.zeros_like(self.diagonal)
+        self.inverse: Array = np.zeros_like(self.diagonal)
         self.inverse[free] = 1 / self.diagonal[free]
         self.b, self.x, self.d, self.r = (np.zeros_like(self.diagonal) for _ in range(4))
         self.weights = chebyshev_weights(GERSHGORIN, SMOOTHING, SPREAD)
@@ -122,14 +117,13 @@ class CellLevel:
 
     def solve(self) -> None:
         """Solve directly."""
-        if not hasattr(self, "_factor"):
-            self._factor = self._factored()
-        columns, rows, free = self._factor
+        columns, rows, free = self._factored
         right = self.b.ravel()[free].astype(float)
         back_solve(columns, rows, right)
         self.x[:] = 0
         self.x.ravel()[free] = right
 
+    @cached_property
     def _factored(self) -> tuple[Array, Array, Array]:
         free = np.flatnonzero(self.inverse.ravel() > 0)
         dense = np.diag(self.diagonal.astype(float).ravel())

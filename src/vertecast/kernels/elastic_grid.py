@@ -1,6 +1,6 @@
 """One elastic grid on the numba backend: the operator, and a level of the multigrid."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -82,22 +82,15 @@ class ElasticOperator:
         return bound
 
 
-@dataclass(eq=False)
 class ElasticLevel:
     """A float32 grid of the multigrid with its vectors; platens are solved for on the coarsest and carried up."""
 
-    operator: ElasticOperator
-    kinds: NDArray[np.int8]
-    ties: Ties
-    steps: tuple[int, int, int] = (2, 2, 2)
-    inverse: Array = field(init=False)
-    held: NDArray[np.int64] = field(init=False)
-    weights: tuple[tuple[float, float], ...] = field(init=False)
-
-    def __post_init__(self) -> None:
+    def __init__(self, operator: ElasticOperator, kinds: NDArray[np.int8], ties: Ties) -> None:
+        self.operator, self.kinds, self.ties = operator, kinds, ties
+        self.steps = (2, 2, 2)
         flat = self.kinds.ravel()
         diagonal = self.operator.diagonal()
-        self.inverse = np.zeros_like(diagonal)
+        self.inverse: Array = np.zeros_like(diagonal)
         free = flat == FREE
         self.inverse[free] = 1 / diagonal[free]
         self.held = np.flatnonzero((flat == FIXED) | (flat >= 2))
