@@ -346,7 +346,7 @@ def test_segment_distance_is_that_of_dense_points() -> None:
 
 @pytest.mark.data
 def test_a_real_lumbar_level_is_planned_on_both_sides(data_dir: Path) -> None:
-    """L3 of the main real case: gate-clean paths through both pedicles, the tip in the anterior half, skin not shown."""
+    """L3 of the main real case: gate-clean paths through both pedicles, the tip in the anterior half."""
     whole = read_labels(data_dir / "verse014" / "vert.nii.gz")
     only = np.where(whole.labels == whole.values[Level.L3], whole.labels, 0).astype(np.int16)
     spine = measure_spine(LabelMap(only, whole.grid, {Level.L3: whole.values[Level.L3]}, whole.dialect))

@@ -14,7 +14,7 @@ from vertecast.core.errors import GeometryError
 from vertecast.core.levels import Level, Region
 from vertecast.core.observer import SILENT, Observer
 from vertecast.core.sides import Side
-from vertecast.planning.site import Site
+from vertecast.planning.site import SideView, Site
 from vertecast.planning.trajectory import Approach, Gate, GateResult, Lines, NeedlePath, Target, Term, Tool
 from vertecast.planning.trajectory_robustness import SAMPLES, robustness
 from vertecast.planning.trajectory_rules import TrajectoryRules
@@ -250,7 +250,7 @@ def make_path(site: Site, task: Task, line: Lines, aim: LevelAim) -> NeedlePath:
     )
 
 
-def _lung_unknown(view: Any) -> tuple[GateResult, ...]:
+def _lung_unknown(view: SideView) -> tuple[GateResult, ...]:
     return () if view.lung is not None else (GateResult(Gate.LUNG, None, "not checked: no CT was given"),)
 
 
