@@ -86,6 +86,15 @@ def test_labels_alone_are_measured_with_density_unknown(phantom: Path) -> None:
     assert l1["density"]["mean_hu"] == {"value": None, "reason": "no CT was given, labels only"}
 
 
+@pytest.mark.parametrize(("choice", "name"), [("internal", "internal"), ("fallback", "uncalibrated")])
+def test_density_carries_the_name_of_its_calibration(phantom: Path, choice: str, name: str) -> None:
+    answer = run(app, ["measure", *ct_and_labels(phantom), "--calibration", choice, "--json"])
+    density = json.loads(answer.stdout)["vertebrae"][1]["density"]
+    assert name in density["calibration"].lower()
+    assert 40 < density["density_mg_cm3"]["value"] < 250
+    assert "Warning" in answer.stderr
+
+
 def test_a_fracture_is_found_against_the_own_earlier_ct(phantom: Path, tmp_path: Path) -> None:
     made = run(
         app, ["fracture", *ct_and_labels(phantom), "--level", "l1", "--anterior", "40", "--out", str(tmp_path / "f")]

@@ -19,7 +19,9 @@ def measure(
     dialect: DialectOption = "auto",
     series: Annotated[str | None, typer.Option(help="Series UID, when the CT folder holds several.")] = None,
     subregions: Annotated[Path | None, typer.Option(help="TPTBox/SPINEPS subregion labels on the same grid.")] = None,
-    calibration: Annotated[Path | None, typer.Option(help="TOML file that turns HU into mg/cm³.")] = None,
+    calibration: Annotated[
+        str | None, typer.Option(help="HU to mg/cm³: a TOML file, internal (own tissues) or fallback (uncalibrated).")
+    ] = None,
     prior_labels: Annotated[Path | None, typer.Option(help="Labels of the patient's own earlier CT.")] = None,
     prior_ct: Annotated[Path | None, typer.Option(help="The earlier CT itself.")] = None,
     as_json: JsonFlag = False,

@@ -4,10 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vertecast.core.errors import InputError
 from vertecast.core.observer import SILENT, Observer
-from vertecast.imaging.calibration import read_calibration
+from vertecast.imaging.calibration import Calibration, fallback_calibration, read_calibration
+from vertecast.imaging.internal_calibration import internal_calibration
 from vertecast.imaging.match import matched_labels
 from vertecast.imaging.read import read_labels, read_volume
+from vertecast.imaging.tissues import found_tissues
 from vertecast.imaging.volume import LabelMap, Volume
 from vertecast.pipeline.extras import missing_extra
 from vertecast.pipeline.folder import MANIFEST, run_folder, write_json
@@ -26,7 +29,7 @@ class MeasureCase:
     dialect : numbering of the labels, or ``"auto"``
     series : which DICOM series, when ``ct`` holds several
     subregions : TPTBox subregion labels on the same grid
-    calibration : TOML file that turns HU into mg/cm³
+    calibration : TOML file that turns HU into mg/cm³, ``"internal"`` (the patient's own tissues) or ``"fallback"``
     prior_labels, prior_ct : the patient's own earlier CT, the reference for height loss
     """
 
@@ -35,7 +38,7 @@ class MeasureCase:
     dialect: str = "auto"
     series: str | None = None
     subregions: Path | None = None
-    calibration: Path | None = None
+    calibration: str | None = None
     prior_labels: Path | None = None
     prior_ct: Path | None = None
 
@@ -49,10 +52,12 @@ def measure_case(case: MeasureCase, out: Path | None = None, observer: Observer 
     volume, labels = _read(case, record)
     prior = _measure_prior(case, record)
     with record.stage("Measuring the vertebrae"):
-        calibration = read_calibration(case.calibration) if case.calibration else None
+        calibration = _calibration(case.calibration, volume, labels)
         spine = measure_spine(labels, volume, calibration=calibration, prior=prior, observer=observer)
+    for sentence in calibration.warnings if calibration else ():
+        record.warn(sentence)
     record.warnings.extend(spine.warnings)
-    record.uses.extend(spine.uses)
+    record.uses.extend((*spine.uses, *(calibration.uses if calibration else ())))
     if out is not None:
         with run_folder(out) as staging:
             outputs = {"spine.json": "every labelled vertebra, measured", MANIFEST: "this file"}
@@ -72,6 +77,18 @@ def _read(case: MeasureCase, record: Record) -> tuple[Volume | None, LabelMap]:
     for sentence in (*labels.warnings, *(volume.warnings if volume else ())):
         record.warn(sentence)
     return volume, labels
+
+
+def _calibration(choice: str | None, volume: Volume | None, labels: LabelMap) -> Calibration | None:
+    if choice is None:
+        return None
+    if choice == "fallback":
+        return fallback_calibration()
+    if choice != "internal":
+        return read_calibration(Path(choice))
+    if volume is None:
+        raise InputError("an internal calibration needs the CT, only labels were given; add the CT")
+    return internal_calibration(found_tissues(volume, labels))
 
 
 def _measure_prior(case: MeasureCase, record: Record) -> SpineMeasurement | None:
@@ -107,8 +124,9 @@ def _inputs(case: MeasureCase) -> dict[str, Path]:
         "ct": case.ct,
         "labels": case.labels,
         "subregions": case.subregions,
-        "calibration": case.calibration,
         "prior_ct": case.prior_ct,
         "prior_labels": case.prior_labels,
     }
+    if case.calibration not in (None, "internal", "fallback"):
+        roles["calibration"] = Path(case.calibration)
     return {role: path for role, path in roles.items() if path is not None}
