@@ -5,6 +5,10 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.stamp
 WORKERS ?= 2
 
+# Small dense solves on one thread each, and no spinning while waiting: two test processes share the cores.
+export OPENBLAS_NUM_THREADS ?= 1
+export OMP_WAIT_POLICY ?= PASSIVE
+
 .PHONY: help demo test validate lint bench wheel system clean
 
 help:

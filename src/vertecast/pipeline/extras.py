@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-EXTRAS = {"report": ("matplotlib",), "dicom": ("highdicom",)}
+EXTRAS = {"report": ("matplotlib", "imageio_ffmpeg"), "dicom": ("highdicom",)}
 """The modules that tell whether an extra is installed."""
 
 

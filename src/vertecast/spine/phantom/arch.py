@@ -40,8 +40,10 @@ class Pedicle:
         """Signed distance to the tube, mm."""
         s, p, q = along(self.axes, self.centre, (x, y, z))
         wide = 1.0 + _FLARE * np.minimum(np.abs(s) / _FLARE_MM, 1.2) ** 2
+        # Towards the body it hardly grows taller: no pedicle stands above the superior endplate.
+        tall = np.where(s > 0.0, 1.0 + 0.2 * (wide - 1.0), wide)
         beyond = np.maximum(np.maximum(s - self.reach[1], -self.reach[0] - s), 0.0)
-        return elliptic(p, q, 0.5 * self.width * wide, 0.5 * self.height * wide, beyond)
+        return elliptic(p, q, 0.5 * self.width * wide, 0.5 * self.height * tall, beyond)
 
     def part(self) -> Part:
         """Return the pedicle as a solid with its box."""
