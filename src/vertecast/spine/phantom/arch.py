@@ -16,7 +16,7 @@ TRANSVERSE = {Side.LEFT: 43, Side.RIGHT: 44}
 SUPERIOR = {Side.LEFT: 45, Side.RIGHT: 46}
 INFERIOR = {Side.LEFT: 47, Side.RIGHT: 48}
 _UP = (0.0, 0.0, 1.0)
-_FLARE, _FLARE_MM = 0.4, 8.0
+_FLARE, _FLARE_MM, _BELOW_RIM_MM = 0.4, 8.0, 0.8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,7 +94,8 @@ def _plan(shape: LevelShape) -> _Plan:
     body = Body(shape)
     wall = 0.5 * body.depth - 0.5
     angle = math.radians(shape.pedicle_medial_deg)
-    rise = shape.pedicle_rise * body.height
+    highest = 0.5 * (body.height - shape.pedicle_height_mm) - _BELOW_RIM_MM
+    rise = min(shape.pedicle_rise * body.height, highest)
     isthmus = np.array(
         [
             0.5 * shape.canal_width_mm + 0.5 * shape.pedicle_width_mm / math.cos(angle),
