@@ -12,7 +12,7 @@ Research and education; not a medical device"""
 
 def spine_table(spine: dict[str, Any]) -> Group:
     """Return one row per vertebra of ``spine.json``, and below it what limits each."""
-    table = Table(title="Vertebrae, measured on a supine scan", caption=_CAPTION, box=SIMPLE_HEAD)
+    table = Table(title="Vertebrae, measured on a supine scan", caption=_CAPTION, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in ("level", "grade", "loss %", "a / m / p mm", "wedge °", "L / R mm", "HU"):
         table.add_column(column, justify="left" if column in ("level", "grade") else "right", no_wrap=True)
     notes = []
