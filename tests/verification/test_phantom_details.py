@@ -66,8 +66,9 @@ def test_canal(phantom: Phantom) -> None:
     for level in phantom.labels.levels:
         truth, canal = phantom.truth.levels[level].canal_area_mm2, measure_canal(split(phantom, level))
         assert truth is not None
-        # L5's canal widens downwards by some percent over the pedicles' height, so the height's own error shows.
-        assert canal.area_mm2.value == pytest.approx(truth, rel=0.07)
+        # L5's canal widens downwards by some percent over the pedicles' height, so the height's own error shows:
+        # an oblique L5 at 1 x 1 x 2 mm reads 7.2 % high (docs/validation.md), the others less than 3 %.
+        assert canal.area_mm2.value == pytest.approx(truth, rel=0.08 if level is Level.L5 else 0.03)
 
 
 def test_density_within_five_per_cent(phantom: Phantom) -> None:
