@@ -1,7 +1,7 @@
 """Generate the X-ray tables of ``src/vertecast/data/xray`` once; neither package is needed to run Vertecast.
 
-    python -m venv /tmp/xray && /tmp/xray/bin/pip install xraydb==4.5.8 spekpy==2.5.4 numpy
-    /tmp/xray/bin/python tools/xray_tables.py src/vertecast/data/xray
+    python -m venv ENV && ENV/bin/pip install xraydb==4.5.8 spekpy==2.5.4 numpy
+    ENV/bin/python tools/xray_tables.py src/vertecast/data/xray
 
 ``elements.csv``: total mass attenuation coefficient of each element, cm2/g, from xraydb (Elam, Ravel, Sieber 2002).
 Energies are 24 per octave from 1 to 200 keV; at every absorption edge there are two rows, 4 eV below and above it.
