@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vertecast.kernels.brick_modes import Integration, mode_scales, stiffness_parts
 from vertecast.kernels.bricks import BrickMesh
-from vertecast.kernels.constraints import DEAD, FIXED, FREE, Ties
+from vertecast.kernels.constraints import FIXED, FREE, Ties
 from vertecast.kernels.elastic_compiled import APPLY, CHEBYSHEV, RESIDUAL, elastic_parallel, elastic_serial
 from vertecast.kernels.multigrid import chebyshev_weights
 from vertecast.kernels.transfers_compiled import node_sums, prolong_nodes, restrict_nodes
@@ -186,8 +186,3 @@ def dense_stiffness(operator: ElasticOperator) -> NDArray[np.float64]:
     for element, unknown in enumerate(unknowns):
         matrix[np.ix_(unknown, unknown)] += lame[element] * first + mu[element] * second
     return matrix
-
-
-def dead(kinds: NDArray[np.int8]) -> NDArray[np.int64]:
-    """Return the flat degrees of freedom outside the body."""
-    return np.flatnonzero(kinds.ravel() == DEAD)

@@ -65,11 +65,6 @@ class MeasuredVertebra:
         return None if self.geometry is None else self.geometry.anatomy
 
     @property
-    def is_drawable(self) -> bool:
-        """Whether there are points and endplates to draw."""
-        return self.geometry is not None
-
-    @property
     def height_loss_percent(self) -> Measured:
         """The largest of the three losses."""
         return self.loss.largest
