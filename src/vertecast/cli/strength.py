@@ -28,7 +28,9 @@ def strength(
     level: Annotated[list[Level], typer.Option(help="Vertebra to load, for instance L1; may be repeated.")],
     out: Annotated[Path | None, typer.Option(help="Folder for strength.json, fields, pictures, manifest.")] = None,
     dialect: DialectOption = "auto",
-    calibration: Annotated[Path | None, typer.Option(help="TOML file that turns HU into mg/cm³.")] = None,
+    calibration: Annotated[
+        str, typer.Option(help="HU to mg/cm³: a TOML file, internal (own tissues) or fallback (uncalibrated).")
+    ] = "fallback",
     support: Annotated[_Support, typer.Option(help="What holds the endplates.")] = _Support.PMMA,
     loading: Annotated[_Loading, typer.Option(help="Pressed straight, or in front of the centre.")] = _Loading.AXIAL,
     law: Annotated[str, typer.Option(help="Density law of the bone.")] = "kopperdahl_2002",

@@ -77,12 +77,11 @@ def crush(
     mesh = BrickMesh.from_mask(specimen.mesh_mask, specimen.grid.spacing)
     lame, mu = lame_parameters(mesh.pack(specimen.young), mesh.pack(specimen.poisson))
     body = FoamBody(mesh, lame, mu, mesh.pack(specimen.strength), law, Integration.MEAN_DILATATION)
-    _, top = _faces(mesh)
     aim = options.strain * specimen.height
     travel = aim * pad.travel
     constraints = _constraints(mesh, specimen, (options.loading, definition.eccentricity), -travel)
     gauge = _between_endplates(specimen) if pad.at_endplates else lambda _, scale: scale * travel
-    problem = _Gauged(body, constraints, top, gauge)
+    problem = _Gauged(body, constraints, specimen.pads.upper, gauge)
     control = StepControl(increments=round(options.increments * pad.travel))
     path = follow(problem, control, stop=lambda _: problem.shortenings[-1] >= aim, observer=observer)
     return _seen(path, problem, specimen, law)
@@ -118,27 +117,18 @@ def _between_endplates(specimen: Specimen) -> Gauge:
     return lambda u, _: float(u[2][lower].mean() - u[2][upper].mean())
 
 
-def _faces(mesh: BrickMesh) -> tuple[Nodes, Nodes]:
-    """Nodes of the lowest and of the highest voxel layer's outer face."""
-    layers = np.flatnonzero(mesh.mask.any(axis=(0, 1)))
-    bottom, top = np.zeros(mesh.node_shape, bool), np.zeros(mesh.node_shape, bool)
-    bottom[:, :, layers[0]] = mesh.nodes[:, :, layers[0]]
-    top[:, :, layers[-1] + 1] = mesh.nodes[:, :, layers[-1] + 1]
-    return bottom, top
-
-
 def _endplate(specimen: Specimen, *, upper: bool) -> Nodes:
     """Nodes shared by the body and one pad."""
     nz = specimen.body.shape[2]
     middle = int(np.flatnonzero(specimen.body.any(axis=(0, 1))).mean())
     half = np.zeros(nz, bool)
     half[middle:] = True
-    return np.asarray(corners_of(specimen.body) & corners_of(specimen.pads & (half if upper else ~half)))
+    return np.asarray(corners_of(specimen.body) & corners_of(specimen.pads.mask & (half if upper else ~half)))
 
 
 def _constraints(mesh: BrickMesh, specimen: Specimen, how: tuple[Loading, float], travel: float) -> Constraints:
     loading, eccentricity = how
-    bottom, top = _faces(mesh)
+    bottom, top = specimen.pads.lower, specimen.pads.upper
     fixed = np.zeros((3, *mesh.node_shape), bool)
     fixed[:, bottom] = True
     if loading is Loading.AXIAL:
@@ -146,8 +136,8 @@ def _constraints(mesh: BrickMesh, specimen: Specimen, how: tuple[Loading, float]
         fixed[:, top] = True
         values[2][top] = travel
         return Constraints(fixed, values)
-    height = float(np.flatnonzero(top.any(axis=(0, 1)))[0] * mesh.spacing[2])
+    height = float(np.argwhere(top)[:, 2].mean() * mesh.spacing[2])
     front = specimen.centre[1] - eccentricity * specimen.depth  # the second axis points backwards
     point = (specimen.centre[0], front, height)
-    platen = Platen(nodes=top, axis=2, point=point, sides=Sides.BONDED, force=None, displacement=travel)
+    platen = Platen(nodes=top, axis=2, point=point, sides=Sides.FIXED, force=None, displacement=travel)
     return Constraints(fixed, None, (platen,))

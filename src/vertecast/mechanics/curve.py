@@ -53,6 +53,8 @@ class Curve:
 
     def maximum(self) -> Measured:
         """Highest force, N; says when the curve was still rising at its end."""
+        if len(self.force) < 2:
+            return Measured.unknown("no step of the load found equilibrium; see the status")
         top = int(np.argmax(self.force))
         rising = top == len(self.force) - 1
         end = 100 * self.shortening[top] / self.height

@@ -1,4 +1,4 @@
-"""From CT to test specimen: the body on a grid along its own axes, each voxel a material, pads on both endplates."""
+"""From CT to test specimen: the body on a grid along its own axes, each voxel a material, caps or discs on both ends."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,8 @@ from vertecast.core.parameters import ParameterUse
 from vertecast.imaging.grid import Grid
 from vertecast.imaging.resample import aligned_grid, resampled, resampled_mask
 from vertecast.imaging.volume import Volume
-from vertecast.mechanics.settings import StrengthDefinition, StrengthOptions, SupportMaterial
+from vertecast.mechanics.pads import Neighbours, Pads, caps, discs, load_disc_space
+from vertecast.mechanics.settings import StrengthDefinition, StrengthOptions, Support, SupportMaterial
 from vertecast.physics.bone import BoneLaw, bone_voxels, modulus, outside_range, yield_stress
 from vertecast.physics.bone_density import DensityKind, convert_density, load_conversions
 from vertecast.spine.anatomy import Anatomy
@@ -28,7 +29,8 @@ class Specimen:
     Parameters
     ----------
     grid : isotropic, along left, posterior, superior of the vertebra
-    body, pads : (nx, ny, nz) bool, disjoint; together the mesh, one connected piece
+    body : (nx, ny, nz) bool
+    pads : beside the body; together they are the mesh
     young, poisson, strength : (nx, ny, nz), MPa, 1, MPa; strength ``inf`` stays elastic; meaningless outside the mesh
     density : (nx, ny, nz), mg/mm³ of the law's kind, NaN outside the body
     height : mm, of the body between its endplates, mean over the inner columns
@@ -38,7 +40,7 @@ class Specimen:
 
     grid: Grid
     body: Mask
-    pads: Mask
+    pads: Pads
     young: Field
     poisson: Field
     strength: Field
@@ -52,7 +54,7 @@ class Specimen:
     @property
     def mesh_mask(self) -> Mask:
         """Body and pads."""
-        return np.asarray(self.body | self.pads)
+        return np.asarray(self.body | self.pads.mask)
 
 
 def make_specimen(
@@ -61,8 +63,14 @@ def make_specimen(
     calibration: HuCalibration,
     law: BoneLaw,
     settings: tuple[StrengthOptions, StrengthDefinition, SupportMaterial],
+    *,
+    neighbours: Neighbours | None = None,
 ) -> Specimen:
     """Cut the body out of the CT, resample HU once, and give every voxel its material.
+
+    Parameters
+    ----------
+    neighbours : whose endplates bound the discs; without them, and without discs, the platens are planes
 
     Raises
     ------
@@ -74,7 +82,9 @@ def make_specimen(
     options, definition, pad = settings
     if not anatomy.body.any():
         raise GeometryError(f"{anatomy.level}: the body has no voxel; check the labels or split body from arch again")
-    grid = _specimen_grid(anatomy, options.voxel_mm, pad)
+    own_discs = options.support is Support.DISC and neighbours is not None
+    space = load_disc_space()
+    grid = _specimen_grid(anatomy, options.voxel_mm, max(pad.outside, space.values.highest if own_discs else 0.0))
     body, loose = _largest_piece(resampled_mask(anatomy.body, anatomy.grid, grid))
     if np.count_nonzero(body) < 100:
         raise GeometryError(
@@ -83,18 +93,15 @@ def make_specimen(
         )
     density, uses = _law_density(calibration.density(resampled(volume, grid).hu[body]), law, volume)
     bone = bone_voxels(density, law, definition.floor_density)
-    pads = _pads(body, grid.spacing[2], pad)
-    young, poisson = np.full(grid.shape, pad.modulus), np.full(grid.shape, pad.poisson)
-    strength = np.full(grid.shape, pad.yield_stress)
-    values = np.full((3, density.size), definition.marrow_modulus)
-    values[1], values[2] = definition.marrow_poisson, np.inf
-    values[0, bone], values[1, bone] = modulus(density[bone], law), law.modulus.poisson
-    values[2, bone] = yield_stress(density[bone], law)
-    young[body], poisson[body], strength[body] = values
+    if options.support is Support.DISC:
+        facing = neighbours.on(grid) if neighbours is not None else (None, None)
+        pads, uses = discs(body, options.voxel_mm, pad, facing, space.values), uses + space.uses
+    else:
+        pads = caps(body, options.voxel_mm, pad)
+    young, poisson, strength = _materials(body, (density, bone), law, definition, pad)
     field = np.full(grid.shape, np.nan)
     field[body] = density
-    places = np.argwhere(body)[:, :2] + 0.5
-    centre = places.mean(axis=0) * grid.spacing[:2]
+    centre = (np.argwhere(body)[:, :2] + 0.5).mean(axis=0) * grid.spacing[:2]
     return Specimen(
         grid,
         body,
@@ -106,14 +113,33 @@ def make_specimen(
         _body_height(body, grid.spacing, definition.inner_share),
         (float(centre[0]), float(centre[1])),
         float(np.ptp(np.flatnonzero(body.any(axis=(0, 2)))) + 1) * float(grid.spacing[1]),
-        (*_warnings(anatomy, calibration, bone, outside_range(density, law), loose), *volume.warnings),
+        (
+            *_warnings(anatomy, calibration, bone, outside_range(density, law), loose),
+            *(f"{anatomy.level}: {said}" for said in pads.warnings),
+            *volume.warnings,
+        ),
         uses,
     )
 
 
-def _specimen_grid(anatomy: Anatomy, spacing: float, pad: SupportMaterial) -> Grid:
+def _materials(
+    body: Mask, seen: tuple[Field, Mask], law: BoneLaw, definition: StrengthDefinition, pad: SupportMaterial
+) -> tuple[Field, Field, Field]:
+    """Return Young's modulus, Poisson's ratio and yield stress of every voxel: the pads' outside the body."""
+    density, bone = seen
+    values = np.full((3, density.size), definition.marrow_modulus)
+    values[1], values[2] = definition.marrow_poisson, np.inf
+    values[0, bone], values[1, bone] = modulus(density[bone], law), law.modulus.poisson
+    values[2, bone] = yield_stress(density[bone], law)
+    young, poisson = np.full(body.shape, pad.modulus), np.full(body.shape, pad.poisson)
+    strength = np.full(body.shape, pad.yield_stress)
+    young[body], poisson[body], strength[body] = values
+    return young, poisson, strength
+
+
+def _specimen_grid(anatomy: Anatomy, spacing: float, reach: float) -> Grid:
     places = anatomy.coordinates()[anatomy.body]
-    margin = np.array([2.0 * spacing, 2.0 * spacing, pad.outside + 2.0 * spacing])
+    margin = np.array([2.0 * spacing, 2.0 * spacing, reach + 2.0 * spacing])
     margin += float(anatomy.grid.spacing.max())
     return aligned_grid(
         anatomy.vert_from_lps, np.stack([places.min(0) - margin, places.max(0) + margin], axis=1), spacing
@@ -136,23 +162,6 @@ def _largest_piece(mask: Mask) -> tuple[Mask, int]:
     sizes = np.bincount(labels.ravel())[1:]
     kept = labels == 1 + int(np.argmax(sizes))
     return np.asarray(kept), int(sizes.sum() - sizes.max())
-
-
-def _pads(body: Mask, spacing: float, pad: SupportMaterial) -> Mask:
-    """Fill every column of the body's silhouette from the endplate to a plane beyond its highest point.
-
-    The pad reaches no deeper than the intrusion below the highest point, so it does not creep down the rim's flanks.
-    """
-    nz = body.shape[2]
-    column: Mask = np.any(body, axis=2)
-    levels = np.arange(nz)
-    top = np.where(column, nz - 1 - np.argmax(body[:, :, ::-1], axis=2), -1)
-    bottom = np.where(column, np.argmax(body, axis=2), nz)
-    beyond, deep = round(pad.outside / spacing), round(pad.intrusion / spacing)
-    highest, lowest = int(top[column].max()), int(bottom[column].min())
-    up = (levels > top[..., None]) & (levels > highest - deep) & (levels <= highest + beyond)
-    down = (levels < bottom[..., None]) & (levels < lowest + deep) & (levels >= lowest - beyond)
-    return np.asarray(column[..., None] & (up | down))
 
 
 def _body_height(body: Mask, spacing: NDArray[np.float64], inner: float) -> float:

@@ -16,6 +16,7 @@ from vertecast.kernels.newton import PathStatus
 from vertecast.mechanics.activities import load_activities, load_to_strength
 from vertecast.mechanics.crush import Crush, crush
 from vertecast.mechanics.curve import Curve
+from vertecast.mechanics.pads import Neighbours
 from vertecast.mechanics.settings import StrengthDefinition, StrengthOptions, load_definition, load_support
 from vertecast.mechanics.specimen import Specimen, make_specimen
 from vertecast.physics.bone import load_law
@@ -110,6 +111,7 @@ def strength(
     calibration: HuCalibration,
     options: StrengthOptions | None = None,
     *,
+    neighbours: Neighbours | None = None,
     observer: Observer = SILENT,
 ) -> Strength:
     """Measure the stiffness and strength of a vertebral body.
@@ -119,6 +121,7 @@ def strength(
     anatomy : of the level; the arch is left out, as in the experiments
     volume : the CT, on any grid that covers the body
     calibration : HU to K2HPO4-equivalent density; an uncalibrated one marks every number
+    neighbours : the next vertebrae, whose endplates bound the discs; used with ``Support.DISC`` only
 
     Notes
     -----
@@ -126,7 +129,8 @@ def strength(
     """
     options = options or StrengthOptions()
     definition, pad, law = load_definition(), load_support(options.support), load_law(options.law)
-    specimen = make_specimen(anatomy, volume, calibration, law, (options, definition.values, pad.values))
+    settings = (options, definition.values, pad.values)
+    specimen = make_specimen(anatomy, volume, calibration, law, settings, neighbours=neighbours)
     for sentence in specimen.warnings:
         observer.warn(sentence)
     post = load_post_yield(options.post_yield)
@@ -135,7 +139,7 @@ def strength(
     for alpha in options.alphas:
         observer.begin(f"{anatomy.level}: loading, alpha = {alpha:.2f}", options.increments)
         law_here = foam_law(post.values, alpha, options.voxel_mm)
-        found = crush(specimen, law_here, (options, definition.values, pad.values), observer=observer)
+        found = crush(specimen, law_here, settings, observer=observer)
         results.append(_result(found, alpha, anatomy.level, definition.values, specimen))
     return Strength(
         anatomy.level,

@@ -4,14 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vertecast.core.errors import InputError
 from vertecast.core.observer import SILENT, Observer
-from vertecast.imaging.calibration import Calibration, fallback_calibration, read_calibration
-from vertecast.imaging.internal_calibration import internal_calibration
 from vertecast.imaging.match import matched_labels
 from vertecast.imaging.read import read_labels, read_volume
-from vertecast.imaging.tissues import found_tissues
 from vertecast.imaging.volume import LabelMap, Volume
+from vertecast.pipeline.calibrate import NOT_FILES, chosen_calibration
 from vertecast.pipeline.extras import missing_extra
 from vertecast.pipeline.folder import MANIFEST, run_folder, write_json
 from vertecast.pipeline.manifest import Record
@@ -52,7 +49,7 @@ def measure_case(case: MeasureCase, out: Path | None = None, observer: Observer 
     volume, labels = _read(case, record)
     prior = _measure_prior(case, record)
     with record.stage("Measuring the vertebrae"):
-        calibration = _calibration(case.calibration, volume, labels)
+        calibration = chosen_calibration(case.calibration, volume, labels) if case.calibration else None
         spine = measure_spine(labels, volume, calibration=calibration, prior=prior, observer=observer)
     for sentence in calibration.warnings if calibration else ():
         record.warn(sentence)
@@ -77,18 +74,6 @@ def _read(case: MeasureCase, record: Record) -> tuple[Volume | None, LabelMap]:
     for sentence in (*labels.warnings, *(volume.warnings if volume else ())):
         record.warn(sentence)
     return volume, labels
-
-
-def _calibration(choice: str | None, volume: Volume | None, labels: LabelMap) -> Calibration | None:
-    if choice is None:
-        return None
-    if choice == "fallback":
-        return fallback_calibration()
-    if choice != "internal":
-        return read_calibration(Path(choice))
-    if volume is None:
-        raise InputError("an internal calibration needs the CT, only labels were given; add the CT")
-    return internal_calibration(found_tissues(volume, labels))
 
 
 def _measure_prior(case: MeasureCase, record: Record) -> SpineMeasurement | None:
@@ -127,6 +112,6 @@ def _inputs(case: MeasureCase) -> dict[str, Path]:
         "prior_ct": case.prior_ct,
         "prior_labels": case.prior_labels,
     }
-    if case.calibration not in (None, "internal", "fallback"):
-        roles["calibration"] = Path(case.calibration)
+    if case.calibration not in NOT_FILES:
+        roles["calibration"] = Path(str(case.calibration))
     return {role: path for role, path in roles.items() if path is not None}

@@ -9,13 +9,15 @@ import numpy as np
 from vertecast.core.errors import GeometryError
 from vertecast.core.levels import Level
 from vertecast.core.observer import SILENT, Observer
-from vertecast.imaging.calibration import Calibration, fallback_calibration, read_calibration
+from vertecast.imaging.calibration import Calibration
 from vertecast.imaging.match import matched_labels
 from vertecast.imaging.read import read_labels, read_volume
 from vertecast.imaging.volume import LabelMap, Volume
 from vertecast.imaging.write import write_nifti
+from vertecast.mechanics.pads import neighbours_of
 from vertecast.mechanics.settings import StrengthOptions
 from vertecast.mechanics.strength import Strength, strength
+from vertecast.pipeline.calibrate import NOT_FILES, chosen_calibration
 from vertecast.pipeline.extras import missing_extra
 from vertecast.pipeline.folder import MANIFEST, run_folder, write_json
 from vertecast.pipeline.manifest import NOTICE, Record
@@ -32,22 +34,23 @@ class StrengthCase:
     ----------
     ct, labels : the CT and the segmentation of its vertebrae
     levels : which vertebrae
-    calibration : TOML file that turns HU into density; without it a typical line, and every number ``uncalibrated``
+    calibration : TOML file that turns HU into density, ``"internal"`` (the patient's own tissues), or ``"fallback"``:
+        a typical line, and every number ``uncalibrated``
     """
 
     ct: Path
     labels: Path
     levels: tuple[Level, ...]
     dialect: str = "auto"
-    calibration: Path | None = None
+    calibration: str = "fallback"
     options: StrengthOptions = field(default_factory=StrengthOptions)
 
 
 def strength_case(case: StrengthCase, out: Path | None = None, observer: Observer = SILENT) -> dict[str, Any]:
     """Read, load every level, write the results where ``out`` is given; return what ``strength.json`` holds."""
     inputs = {"ct": case.ct, "labels": case.labels}
-    if case.calibration:
-        inputs["calibration"] = case.calibration
+    if case.calibration not in NOT_FILES:
+        inputs["calibration"] = Path(case.calibration)
     record = Record("strength", observer, inputs=inputs)
     no_pictures = missing_extra("report") if out is not None else None
     if no_pictures:
@@ -55,7 +58,9 @@ def strength_case(case: StrengthCase, out: Path | None = None, observer: Observe
     with record.stage("Reading the images"):
         volume = read_volume(case.ct)
         labels = matched_labels(read_labels(case.labels, dialect=case.dialect), volume, name=str(case.labels))
-        calibration = read_calibration(case.calibration) if case.calibration else fallback_calibration()
+        calibration = chosen_calibration(case.calibration, volume, labels)
+    for sentence in calibration.warnings:
+        record.warn(sentence)
     found = [_one_level(level, labels, volume, calibration, (case, record)) for level in case.levels]
     content = {"schema": SCHEMA, "notice": NOTICE, "levels": [one.as_json() for one in found]}
     if out is not None:
@@ -81,7 +86,14 @@ def _one_level(
         if vertebra.anatomy is None:
             raise GeometryError(f"{level} could not be split and oriented: {vertebra.reason}; check its label")
     with record.stage(f"Loading {level}"):
-        found = strength(vertebra.anatomy, volume, calibration, case.options, observer=record.observer)
+        found = strength(
+            vertebra.anatomy,
+            volume,
+            calibration,
+            case.options,
+            neighbours=neighbours_of(labels, level),
+            observer=record.observer,
+        )
     record.warnings.extend(sentence for sentence in found.warnings if sentence not in record.warnings)
     record.uses.extend((*found.uses, *calibration.uses))
     return found
