@@ -70,9 +70,7 @@ def neighbours_of(labels: LabelMap, level: Level) -> Neighbours:
     """Find the next vertebra above and below; a gap in the labels is no neighbour, a missing T13 or L6 is no gap."""
     above = [other for other in labels.levels if other.rank < level.rank and _next_to(other, level)]
     below = [other for other in labels.levels if other.rank > level.rank and _next_to(level, other)]
-    return Neighbours(
-        labels.mask(above[-1]) if above else None, labels.mask(below[0]) if below else None, labels.grid
-    )
+    return Neighbours(labels.mask(above[-1]) if above else None, labels.mask(below[0]) if below else None, labels.grid)
 
 
 def _next_to(upper: Level, lower: Level) -> bool:
@@ -86,9 +84,7 @@ def caps(body: Mask, spacing: float, pad: SupportMaterial) -> Pads:
     return Pads(down | up, _outer_face(down, upper=False), _outer_face(up, upper=True), ())
 
 
-def discs(
-    body: Mask, spacing: float, pad: SupportMaterial, facing: Sequence[Mask | None], space: DiscSpace
-) -> Pads:
+def discs(body: Mask, spacing: float, pad: SupportMaterial, facing: Sequence[Mask | None], space: DiscSpace) -> Pads:
     """Fill the gaps to the neighbours' endplates; where there is no neighbour, half a disc up to a plane.
 
     Parameters

@@ -1,4 +1,4 @@
-"""From CT to test specimen: the body on a grid along its own axes, each voxel a material, caps or discs on both ends."""
+"""From CT to test specimen: the body on a grid along its own axes, each voxel a material, caps or discs at its ends."""
 
 from dataclasses import dataclass
 
