@@ -26,12 +26,20 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@
 
-# numba's threads need GNU OpenMP. As root on Debian or Ubuntu it is installed; elsewhere the line to run is printed.
+# As root on Debian or Ubuntu what is missing is installed; elsewhere the line to run is printed and the work goes on.
+# libgomp1: numba's threads; libpango: the PDF; libegl1: 3-D pictures off screen; chromium: the report's own tests.
 system:
-	@if ldconfig -p 2>/dev/null | grep -q 'libgomp\.so\.1'; then :; \
+	@missing=""; \
+	has() { ldconfig -p 2>/dev/null | grep -q "$$1"; }; \
+	has 'libgomp\.so\.1' || missing="$$missing libgomp1"; \
+	has 'libpangoft2-1\.0\.so\.0' || missing="$$missing libpango-1.0-0 libpangoft2-1.0-0"; \
+	has 'libEGL\.so\.1' || missing="$$missing libegl1 libgl1"; \
+	command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing="$$missing chromium"; \
+	if [ -z "$$missing" ]; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq libgomp1; \
-	else echo "Missing: libgomp1 (solvers then run on one thread). Install it with: apt-get install libgomp1"; fi
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null \
+			|| echo "Could not install:$$missing; what needs them is skipped"; \
+	else echo "Missing:$$missing; what needs them is skipped. Install with: sudo apt-get install$$missing"; fi
 
 demo: $(STAMP)
 	$(BIN)/vertecast demo --out demo
