@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 
 from vertecast.core.errors import GeometryError
 
-TILE_ROWS = 64
+TILE_ROWS = 128
+"""Output rows kept in cache while all slices are added; higher tiles resample less, lower ones fit smaller caches."""
 _OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
 _STEEPEST = 3.0
 _COARSEST = 0.5
@@ -95,6 +96,13 @@ class SliceStack:
     values: NDArray[np.float32]
     extents: NDArray[np.int32]
     axes: tuple[int, int, int]
+
+    @property
+    def pairs(self) -> NDArray[np.int64]:
+        """(slices, rows + 2, columns + 1): each value and its right neighbour as the halves of one word; no copy."""
+        slices, rows, columns = self.values.shape
+        shape, strides = (slices, rows, columns - 1), self.values.strides
+        return np.ndarray(shape, np.int64, buffer=self.values, strides=strides)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -201,11 +209,11 @@ def _sum_slices(
     stack: SliceStack, source: NDArray[np.float64], level: float, plane: NDArray[np.float64], threads: int
 ) -> NDArray[np.float32]:
     rows, columns = int(plane[0, 2]), int(plane[1, 2])
-    out = np.zeros((rows, columns), np.float32)
+    out, pairs = np.zeros((rows, columns), np.float32), stack.pairs
     _share_rows(
         threads,
         rows,
-        lambda first, last: accumulate_rows(stack.values, stack.extents, source, level, plane, first, last, out),
+        lambda first, last: accumulate_rows(pairs, stack.extents, source, level, plane, first, last, out),
     )
     return out
 
@@ -215,7 +223,9 @@ def _share_rows(threads: int, count: int, work) -> None:  # type: ignore[no-unty
     if threads <= 1:
         work(0, count)
         return
-    cuts = np.linspace(0, count, min(count, 4 * threads) + 1).astype(int)
+    # Whole tiles of like height: a thin tile would resample nearly as many input rows as a full one.
+    pieces = threads * max(1, round(count / (TILE_ROWS * threads)))
+    cuts = np.linspace(0, count, pieces + 1).astype(int)
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(work, cuts[:-1].tolist(), cuts[1:].tolist()))
 
@@ -244,10 +254,14 @@ def find_extents(values):  # type: ignore[no-untyped-def]
 
 
 @njit(**_OPTIONS)
-def _resample_row(row, columns, fractions, into, first, last):  # type: ignore[no-untyped-def]
-    for i in range(first, last):
-        low = row[columns[i]]
-        into[i] = low + fractions[i] * (row[columns[i] + np.uint32(1)] - low)
+def _resample_row(pairs, columns, fractions, words, into):  # type: ignore[no-untyped-def]
+    """Interpolate one row; both neighbours come with one load, since loads and not sums take the time."""
+    for i in range(into.shape[0]):
+        words[i] = pairs[columns[i]]
+    halves = words.view(np.float32)
+    for i in range(into.shape[0]):
+        low = halves[2 * i]
+        into[i] = low + fractions[i] * (halves[2 * i + 1] - low)
 
 
 @njit(**_OPTIONS)
@@ -258,12 +272,12 @@ def _blend_row(low, high, weight, into):  # type: ignore[no-untyped-def]
 
 
 @njit(**_OPTIONS)
-def _column_places(source, step, offset, columns, fractions, first, last):  # type: ignore[no-untyped-def]
-    """Sample positions along one slice's columns; +1 for the border of zeros."""
-    for i in range(first, last):
+def _column_places(step, offset, columns, fractions):  # type: ignore[no-untyped-def]
+    """Sample positions along one slice's columns."""
+    for i in range(columns.shape[0]):
         x = offset + step * i
-        whole = np.floor(x)
-        columns[i] = np.uint32(whole)
+        whole = np.int32(x)  # never below zero: the border of zeros is counted
+        columns[i] = whole
         fractions[i] = np.float32(x - whole)
 
 
@@ -276,7 +290,7 @@ def _inside(start, step, low, high, count):  # type: ignore[no-untyped-def]
 
 
 @njit(**_OPTIONS)
-def _slice_into_tile(image, extent, scale, source, plane, top, tile, scratch, columns, fractions):  # type: ignore[no-untyped-def]
+def _slice_into_tile(image, extent, scale, source, plane, top, tile, scratch, words, columns, fractions):  # type: ignore[no-untyped-def]
     """Add one slice to one tile of output rows."""
     first_column, step = source[2] + (plane[1, 0] - source[2]) * scale + 1.0, plane[1, 1] * scale
     left, right = _inside(first_column, step, extent[2] - 1.0, extent[3] + 1.0, tile.shape[1])
@@ -285,7 +299,8 @@ def _slice_into_tile(image, extent, scale, source, plane, top, tile, scratch, co
     begin, end = _inside(first_row, pitch, extent[0] - 1.0, extent[1] + 1.0, tile.shape[0])
     if left >= right or begin >= end:
         return
-    _column_places(source, step, first_column, columns, fractions, left, right)
+    columns, fractions = columns[: right - left], fractions[: right - left]
+    _column_places(step, first_column + step * left, columns, fractions)
     lowest = int(np.floor(first_row + pitch * begin))
     done = lowest - 1
     for i in range(begin, end):
@@ -293,17 +308,17 @@ def _slice_into_tile(image, extent, scale, source, plane, top, tile, scratch, co
         j = int(np.floor(y))
         while done < j + 1:
             done += 1
-            _resample_row(image[done], columns, fractions, scratch[done & 1], left, right)
+            _resample_row(image[done], columns, fractions, words, scratch[done & 1, left:right])
         _blend_row(scratch[j & 1, left:right], scratch[(j + 1) & 1, left:right], np.float32(y - j), tile[i, left:right])
 
 
 @njit(**_OPTIONS)
-def accumulate_rows(values, extents, source, level, plane, first, last, out):  # type: ignore[no-untyped-def]
+def accumulate_rows(pairs, extents, source, level, plane, first, last, out):  # type: ignore[no-untyped-def]
     """Sum all slices into rows ``first`` <= row < ``last`` of the intermediate plane.
 
     Parameters
     ----------
-    values, extents : see :class:`SliceStack`
+    pairs, extents : see :class:`SliceStack`
     source : (3,), voxels along slice, row and column axis
     level : slice coordinate of the intermediate plane
     plane : (2, 3), start, step and count along rows and columns
@@ -311,22 +326,47 @@ def accumulate_rows(values, extents, source, level, plane, first, last, out):  #
     """
     width = out.shape[1]
     scratch = np.zeros((2, width), np.float32)
+    words = np.zeros(width, np.int64)
     columns = np.zeros(width, np.uint32)
     fractions = np.zeros(width, np.float32)
     for top in range(first, last, TILE_ROWS):
         tile = out[top : min(top + TILE_ROWS, last)]
-        for k in range(values.shape[0]):
+        for k in range(pairs.shape[0]):
             if extents[k, 0] > extents[k, 1]:
                 continue
             scale = (k - source[0]) / (level - source[0])
-            _slice_into_tile(values[k], extents[k], scale, source, plane, top, tile, scratch, columns, fractions)
+            _slice_into_tile(pairs[k], extents[k], scale, source, plane, top, tile, scratch, words, columns, fractions)
 
 
 @njit(**_OPTIONS)
-def _cubic_weights(t):  # type: ignore[no-untyped-def]
-    """Catmull-Rom weights of the four neighbours at fraction ``t``."""
-    t2, t3 = t * t, t * t * t
-    return -0.5 * t + t2 - 0.5 * t3, 1.0 - 2.5 * t2 + 1.5 * t3, 0.5 * t + 2.0 * t2 - 1.5 * t3, -0.5 * t2 + 0.5 * t3
+def _cubic_places(along, plane, count, first, weights):  # type: ignore[no-untyped-def]
+    """Catmull-Rom: first of the four neighbours of every place, and their weights, (4, n)."""
+    for u in range(along.shape[0]):
+        x = (along[u] - plane[0]) / plane[1]
+        low = min(max(np.floor(x), 1.0), count - 3.0)
+        t = np.float32(x - low)
+        t2 = t * t
+        t3 = t2 * t
+        half, double = np.float32(0.5), np.float32(2.0)
+        weights[0, u] = t2 - half * (t + t3)
+        weights[1, u] = np.float32(1.0) + np.float32(1.5) * t3 - np.float32(2.5) * t2
+        weights[2, u] = half * t + double * t2 - np.float32(1.5) * t3
+        weights[3, u] = half * (t3 - t2)
+        first[u] = np.int32(low) - np.int32(1)
+
+
+@njit(**_OPTIONS)
+def _gather_cubic(sums, top, left, down, across, scale, out):  # type: ignore[no-untyped-def]
+    """Weigh the 4 x 4 neighbours of every place."""
+    for u in range(out.shape[0]):
+        j, i = np.uint32(top[u]), np.uint32(left[u])
+        total = np.float32(0.0)
+        for b in range(4):
+            row = sums[j + np.uint32(b)]
+            part = across[0, u] * row[i] + across[1, u] * row[i + np.uint32(1)]
+            part += across[2, u] * row[i + np.uint32(2)] + across[3, u] * row[i + np.uint32(3)]
+            total += down[b, u] * part
+        out[u] = total * scale[u]
 
 
 @njit(**_OPTIONS)
@@ -334,23 +374,21 @@ def _warp(  # type: ignore[no-untyped-def]
     sums, source, corner, per_column, per_row, level, plane, spacing, first, last, out
 ):
     """Bring the intermediate sums to detector rows ``first`` <= row < ``last``, times the ray's length per slice."""
-    depth = level - source[0]
-    rows, columns = sums.shape
+    depth, width = level - source[0], out.shape[1]
+    y, x, length = np.empty(width), np.empty(width), np.empty(width, np.float32)
+    top, left = np.empty(width, np.int32), np.empty(width, np.int32)
+    down, across = np.empty((4, width), np.float32), np.empty((4, width), np.float32)
     for v in range(first, last):
-        for u in range(out.shape[1]):
-            d0 = corner[0] + u * per_column[0] + v * per_row[0] - source[0]
-            d1 = corner[1] + u * per_column[1] + v * per_row[1] - source[1]
-            d2 = corner[2] + u * per_column[2] + v * per_row[2] - source[2]
-            ratio = depth / d0
-            y = (source[1] + d1 * ratio - plane[0, 0]) / plane[0, 1]
-            x = (source[2] + d2 * ratio - plane[1, 0]) / plane[1, 1]
-            j = min(max(int(np.floor(y)), 1), rows - 3)
-            i = min(max(int(np.floor(x)), 1), columns - 3)
-            wy, wx = _cubic_weights(y - j), _cubic_weights(x - i)
-            total = 0.0
-            for b in range(4):
-                row = sums[j - 1 + b]
-                part = wx[0] * row[i - 1] + wx[1] * row[i] + wx[2] * row[i + 1] + wx[3] * row[i + 2]
-                total += wy[b] * part
-            length = np.sqrt((d0 * spacing[0]) ** 2 + (d1 * spacing[1]) ** 2 + (d2 * spacing[2]) ** 2) / abs(d0)
-            out[v, u] = total * length
+        start = corner + v * per_row - source
+        for u in range(width):
+            d0 = start[0] + u * per_column[0]
+            d1 = start[1] + u * per_column[1]
+            d2 = start[2] + u * per_column[2]
+            ratio = 1.0 / d0
+            y[u] = source[1] + d1 * (ratio * depth)
+            x[u] = source[2] + d2 * (ratio * depth)
+            size = np.sqrt((d0 * spacing[0]) ** 2 + (d1 * spacing[1]) ** 2 + (d2 * spacing[2]) ** 2)
+            length[u] = size * abs(ratio)
+        _cubic_places(y, plane[0], sums.shape[0], top, down)
+        _cubic_places(x, plane[1], sums.shape[1], left, across)
+        _gather_cubic(sums, top, left, down, across, length, out[v])
