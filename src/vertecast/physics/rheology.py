@@ -58,9 +58,7 @@ class Bore:
 
     def __post_init__(self) -> None:
         if not (self.inner_radius > 0 and self.length > 0):
-            raise ParameterError(
-                f"bore of radius {self.inner_radius}, length {self.length} mm: both must be above 0"
-            )
+            raise ParameterError(f"bore of radius {self.inner_radius}, length {self.length} mm: both must be above 0")
 
 
 def cement_names() -> list[str]:
