@@ -178,7 +178,9 @@ class DiffusionSolution:
     report: SolveReport
 
 
-def prepare_diffusion(faces: Faces, *, sink: ArrayLike = 0.0, held: ArrayLike | None = None) -> DiffusionSystem:
+def prepare_diffusion(
+    faces: Faces, *, sink: ArrayLike = 0.0, held: ArrayLike | None = None, determined: bool = False
+) -> DiffusionSystem:
     """Build the multigrid of a diffusion problem.
 
     Parameters
@@ -188,6 +190,8 @@ def prepare_diffusion(faces: Faces, *, sink: ArrayLike = 0.0, held: ArrayLike | 
         Conductance of each cell to u = 0: an outlet, a face held at zero (2 k A / h), or capacity / dt in a time step.
     held : (nx, ny, nz) bool or None
         Cells whose u is prescribed.
+    determined : bool
+        True says that every region is known to have a sink or a held cell, so that this is not looked at again.
 
     Raises
     ------
@@ -202,7 +206,8 @@ def prepare_diffusion(faces: Faces, *, sink: ArrayLike = 0.0, held: ArrayLike | 
     if fixed.shape != shape:
         raise ParameterError(f"held of shape {fixed.shape} does not fit the cells {shape}")
     operator = CellLevel((faces.x.astype(float), faces.y.astype(float), faces.z.astype(float)), sinks, fixed)
-    _require_determined(operator)
+    if not determined:
+        _require_determined(operator)
     scale = float(operator.diagonal.max())
     single = tuple(np.ascontiguousarray(f / scale, dtype=np.float32) for f in operator.faces)
     levels = [CellLevel((single[0], single[1], single[2]), (sinks / scale).astype(np.float32), fixed)]

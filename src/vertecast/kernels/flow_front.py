@@ -1,0 +1,165 @@
+"""Compiled advance of the front: each cell in order of falling pressure passes on what its slabs hold.
+
+The cells upstream are done first, so what enters a cell in the step is known when it gives: it never gives more than it
+has, and what would overfill it goes on downstream by flux share. Nothing is clipped; every transfer is taken from one
+cell and given to another.
+"""
+
+import heapq
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from vertecast.kernels.flow_planes import MIXED, wet_face
+
+_OPTIONS: Any = {"cache": True, "error_model": "numpy", "nogil": True}
+NEARLY = 0.99
+"""Above this share, a cell that only injected fluid enters gives its last resident fluid first."""
+
+
+@njit(**_OPTIONS)
+def front_rate(share, volume, fluxes, entering, small):  # type: ignore[no-untyped-def]
+    """Return the fastest movement of the front, cells per second.
+
+    Cells with small < S < 1 - small count, and cells that a wetter neighbour or a source fills.
+    """
+    shape = share.shape
+    strides = (shape[1] * shape[2], shape[2], 1)
+    shares, volumes, enters = share.ravel(), volume.ravel(), entering.ravel()
+    fastest = 0.0
+    for axis in range(3):
+        step, flux = strides[axis], fluxes[axis].ravel()
+        for low in range(shares.size):
+            if flux[low] == 0:
+                continue
+            up, down = (low, low + step) if flux[low] > 0 else (low + step, low)
+            speed = abs(flux[low])
+            if shares[up] > small:
+                if shares[up] < 1 - small:
+                    fastest = max(fastest, speed / volumes[up])
+                if shares[down] < 1 - small:
+                    fastest = max(fastest, speed / volumes[down])
+    for cell in range(shares.size):
+        if enters[cell] > 0 and shares[cell] < 1 - small:
+            fastest = max(fastest, enters[cell] / volumes[cell])
+    return fastest
+
+
+@njit(**_OPTIONS)
+def _given(cell, face, passing, share, number, planes, moves):  # type: ignore[no-untyped-def]
+    """Return the injected part of what passes one face of a cell while its plane moves with the flow."""
+    if share[cell] <= 0:
+        return 0.0
+    at = number[cell]
+    if at < 0:
+        return passing if share[cell] > 0.5 else 0.0
+    plane = planes[at]
+    if plane[3] == 0:
+        return 0.0
+    advance = plane[0] * moves[0] + plane[1] * moves[1] + plane[2] * moves[2]
+    return passing * wet_face(plane, face // 2, face % 2 == 1, advance)
+
+
+@njit(**_OPTIONS)
+def _settle(given, passing, has, room, piston):  # type: ignore[no-untyped-def]
+    """Bring what a cell gives between what it has and what it cannot hold; the rest goes by flux share."""
+    total = given.sum()
+    if piston:
+        given[:] = 0
+        total = 0.0
+    if total > has:
+        for f in range(given.size):
+            given[f] *= has / total
+        total = has
+    excess = has - room - total
+    if excess > 0:
+        left = passing.sum() - total
+        if left >= excess:
+            for f in range(given.size):
+                given[f] += excess * (passing[f] - given[f]) / left
+        elif passing.sum() > 0:
+            for f in range(given.size):
+                given[f] = passing[f] * (has - room) / passing.sum()
+
+
+@njit(**_OPTIONS)
+def advance_front(share, carried, cells, flow, outlets, span):  # type: ignore[no-untyped-def]
+    """Advance ``share`` (flat) and ``carried`` ((m, n) values) in place by ``span``; return what left by each outlet entry.
+
+    ``cells`` are (pore volume, pressure, number, planes), ``flow`` (fluxes (3, n), entering rate (n,), entering values
+    (m, n), shape), ``outlets`` (cell sorted, rate outwards). Returns (volume (e,), values x volume (e, m), largest
+    overfill).
+    """
+    volume, pressure, number, planes = cells
+    fluxes, entering, brought, shape = flow
+    places, rates = outlets
+    strides = (shape[1] * shape[2], shape[2], 1)
+    moved = np.zeros((3, share.size))
+    gone, gone_values = np.zeros(places.size), np.zeros((places.size, carried.shape[0]))
+    known = np.zeros(share.size, np.bool_)
+    for cell in range(share.size):
+        known[cell] = (share[cell] > 0 or entering[cell] > 0) and volume[cell] > 0
+    first = np.flatnonzero(known)
+    first = first[np.argsort(-pressure[first], kind="mergesort")]
+    waiting = [(0.0, -1)]
+    waiting.pop()
+    most, done = 0.0, 0
+    values = np.empty(carried.shape[0])
+    passing, given, moves = np.empty(7), np.empty(7), np.empty(3)
+    while done < first.size or len(waiting) > 0:
+        if len(waiting) > 0 and (done >= first.size or waiting[0] < (-pressure[first[done]], first[done])):
+            cell = heapq.heappop(waiting)[1]
+        else:
+            cell = first[done]
+            done += 1
+        got = entering[cell] * span
+        drawn = got
+        for m in range(values.size):
+            values[m] = share[cell] * volume[cell] * carried[m, cell] + got * brought[m, cell]
+        passing[:] = 0
+        for axis in range(3):
+            step = strides[axis]
+            low = (cell // step) % shape[axis] > 0
+            below = fluxes[axis, cell - step] * span if low else 0.0
+            above = fluxes[axis, cell] * span
+            enter_low = moved[axis, cell - step] if below > 0 else 0.0
+            enter_high = moved[axis, cell] if above < 0 else 0.0
+            drawn += max(below, 0.0) + max(-above, 0.0)
+            passing[2 * axis], passing[2 * axis + 1] = max(-below, 0.0), max(above, 0.0)
+            moves[axis] = 0.5 * (below + above) / volume[cell]
+            got += enter_low + enter_high
+            for m in range(values.size):
+                inflow = enter_low * carried[m, cell - step] if enter_low > 0 else 0.0
+                inflow += enter_high * carried[m, cell + step] if enter_high > 0 else 0.0
+                values[m] += inflow
+        begin, end = np.searchsorted(places, cell), np.searchsorted(places, cell, side="right")
+        for e in range(begin, end):
+            if rates[e] > 0:
+                passing[6] += rates[e] * span
+            else:
+                drawn -= rates[e] * span
+        for face in range(6):
+            given[face] = _given(cell, face, passing[face], share, number, planes, moves) if passing[face] > 0 else 0.0
+        given[6] = passing[6] * min(share[cell], 1.0)
+        has = share[cell] * volume[cell] + got
+        piston = NEARLY < share[cell] < 1 - MIXED and got >= (1 - MIXED) * drawn
+        _settle(given, passing, has, volume[cell], piston)
+        for m in range(values.size):
+            carried[m, cell] = values[m] / has if has > 0 else 0.0
+        share[cell] = (has - given.sum()) / volume[cell]
+        most = max(most, share[cell] - 1)
+        for e in range(begin, end):
+            if rates[e] > 0 and passing[6] > 0:
+                gone[e] = given[6] * (rates[e] * span / passing[6])
+                for m in range(values.size):
+                    gone_values[e, m] = gone[e] * carried[m, cell]
+        for face in range(6):
+            if given[face] > 0:
+                axis, upper = face // 2, face % 2 == 1
+                other = cell + strides[axis] if upper else cell - strides[axis]
+                moved[axis, cell if upper else other] = given[face]
+                if not known[other]:
+                    known[other] = True
+                    heapq.heappush(waiting, (-pressure[other], other))
+    return gone, gone_values, most
