@@ -158,7 +158,7 @@ def advance_exotherm(
     until: float,
     laws: ExothermLaws,
     *,
-    control: HeatControl = HeatControl(),
+    control: HeatControl = HeatControl(),  # noqa: B008 - frozen
 ) -> ExothermRun:
     """Advance cure, heat and dose to the time ``until``, s.
 
