@@ -1,11 +1,16 @@
 """From the detector's frame to the screen: logarithm, dynamic-range reduction, edges, window, bone dark or bright.
 
 A plain logarithm leaves vertebrae too faint to work by beside lung and skin. As C-arms do, the picture is parted into
-bands by width; each is pressed towards a limit taken from its own spread over the field, so faint endplates rise and
-strong borders do not dazzle.
+bands by width. What is broad is compressed; finer contrast is raised, the more the fainter, up to a fixed gain. The
+two broad bands are smoothed without crossing strong edges (a guided filter), so lung and skin borders cast no halo.
+The window is set by the body around the middle of the field, as the brightness is: lung and air beside it go white.
+
+References
+----------
+.. [1] K. He, J. Sun, X. Tang, IEEE Trans. Pattern Anal. Mach. Intell. 35 (2013) 1397: guided filter.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,26 +27,23 @@ from vertecast.kernels.project_signal import (
 )
 
 _LEAST_SIGNAL = 0.5
+_LEAST_RANGE = 0.2
+_BLOCK_SPREAD = 0.9
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Tone:
-    """How one view is shown: limits of the bands and the window; taken from a frame and kept while the view stands.
+    """Window of one view; taken from a frame and kept while the view stands.
 
     Parameters
     ----------
-    limits : (4, rows, columns), float32
-        Contrast at which each band is pressed to half its share; small where the picture is flat.
-    shares : (4,)
     shade : factor of the broadest shades
-    low, high : logarithms shown as white and as black
+    low, high : values shown as white and as black
     """
 
-    limits: NDArray[np.float32]
-    shares: NDArray[np.float32]
-    shade: float
-    low: float
-    high: float
+    shade: float = field(metadata={"unit": "1", "doc": "factor of the broadest shades"})
+    low: float = field(metadata={"unit": "1", "doc": "value shown as white"})
+    high: float = field(metadata={"unit": "1", "doc": "value shown as black"})
 
 
 def bands(frame: NDArray[np.float32], view: View, display: Display) -> NDArray[np.float32]:
@@ -50,37 +52,33 @@ def bands(frame: NDArray[np.float32], view: View, display: Display) -> NDArray[n
     negative_log(frame, np.float32(_LEAST_SIGNAL), out[0])
     pixel = view.carm.pixel_mm[0]
     convolve_rows_columns(out[0], gaussian_taps(display.finest / pixel), np.empty_like(frame), out[1])
-    for index, width in enumerate((display.fine, display.middle, display.broad), start=2):
-        _smooth(out[0], max(1, round(width / pixel)), out[index])
+    _smooth(out[0], max(1, round(display.fine / pixel)), out[2])
+    squares = out[1] * out[1]
+    for index, width in enumerate((display.middle, display.broad), start=3):
+        _smooth_within(out[1], squares, max(1, round(width / pixel)), display.edge, out[index])
     return out
 
 
-def tone_of(parted: NDArray[np.float32], field: NDArray[np.bool_], view: View, display: Display) -> Tone:
-    """Choose limits and window from the open field where there is body.
+def tone_of(parted: NDArray[np.float32], region: NDArray[np.bool_], display: Display) -> Tone:
+    """Choose the window from a region of the picture.
 
     Parameters
     ----------
     parted : (5, rows, columns), see :func:`bands`
-    field : (rows, columns), what counts; the whole picture when nothing does
+    region : (rows, columns), what counts; the whole picture when nothing does
     """
-    chosen = field[::3, ::3] if field[::3, ::3].any() else np.ones_like(field[::3, ::3])
-    thin = parted[:, ::3, ::3]
-    limits = np.stack([_limits(parted[k] - parted[k + 1], chosen, view, display) for k in range(4)])
-    shares = np.asarray(display.weights, np.float32)
-    shades = thin[4][chosen]
-    low, high = np.percentile(shades, [5.0, 95.0])
-    shade = display.shade / max(float(high - low), 0.2)
-    mixed = np.empty(thin.shape[1:], np.float32)
-    held = np.ascontiguousarray(limits[:, ::3, ::3])
-    blend_bands(np.ascontiguousarray(thin), np.float32(display.noise_floor), held, shares, np.float32(shade), mixed)
+    chosen = region[::3, ::3] if region[::3, ::3].any() else np.ones_like(region[::3, ::3])
+    thin = np.ascontiguousarray(parted[:, ::3, ::3])
+    low, high = np.percentile(thin[4][chosen], [5.0, 95.0])
+    shade = display.shade / max(float(high - low), _LEAST_RANGE)
+    mixed = _blend(thin, shade, display)
     low, high = np.percentile(mixed[chosen], [display.ends, 100.0 - display.ends])
-    return Tone(limits, shares, shade, float(low), max(float(high), float(low) + 1e-3))
+    return Tone(shade, float(low), max(float(high), float(low) + 1e-3))
 
 
 def shown(parted: NDArray[np.float32], tone: Tone, display: Display, *, bone_bright: bool = False) -> NDArray[np.uint8]:
     """Blend the bands and window them to 8 bits; bone is dark as in fluoroscopy, or bright as on film."""
-    mixed = np.empty(parted.shape[1:], np.float32)
-    blend_bands(parted, np.float32(display.noise_floor), tone.limits, tone.shares, np.float32(tone.shade), mixed)
+    mixed = _blend(parted, tone.shade, display)
     gain = np.float32(255.0 / (tone.high - tone.low))
     mixed -= np.float32(tone.low)
     mixed *= gain
@@ -89,14 +87,12 @@ def shown(parted: NDArray[np.float32], tone: Tone, display: Display, *, bone_bri
     return grey if bone_bright else np.uint8(255) - grey
 
 
-def _limits(band: NDArray[np.float32], chosen: NDArray[np.bool_], view: View, display: Display) -> NDArray[np.float32]:
-    """Limit of one band at every pixel: its spread nearby, not below a part of its spread over the field."""
-    size = np.abs(band)
-    everywhere = float(np.percentile(size[::3, ::3][chosen], display.spread_part))
-    near = np.empty_like(size)
-    _smooth(size, max(1, round(display.neighbourhood / view.carm.pixel_mm[0])), near)
-    least = max(display.least_spread, display.least_local * everywhere)
-    return np.clip(near * np.float32(display.local_factor), least, max(everywhere, least))
+def _blend(parted: NDArray[np.float32], shade: float, display: Display) -> NDArray[np.float32]:
+    mixed = np.empty(parted.shape[1:], np.float32)
+    limits = np.asarray(display.contrasts, np.float32)
+    shares = np.asarray(display.gains, np.float32) * limits
+    blend_bands(parted, np.float32(display.noise_floor), limits, shares, np.float32(shade), mixed)
+    return mixed
 
 
 def _smooth(image: NDArray[np.float32], block: int, out: NDArray[np.float32]) -> None:
@@ -105,7 +101,32 @@ def _smooth(image: NDArray[np.float32], block: int, out: NDArray[np.float32]) ->
     if rows < 2 or columns < 2:
         out[:] = image.mean()
         return
-    small = np.empty((rows, columns), np.float32)
+    spread_blocks(_coarse(image, block, (rows, columns)), block, out)
+
+
+def _smooth_within(
+    image: NDArray[np.float32], squares: NDArray[np.float32], block: int, edge: float, out: NDArray[np.float32]
+) -> None:
+    """Smooth by about ``block`` pixels where the spread is below ``edge``; keep what is above it, as strong edges."""
+    rows, columns = image.shape[0] // block, image.shape[1] // block
+    if rows < 2 or columns < 2:
+        out[:] = image.mean()
+        return
+    mean = _coarse(image, block, (rows, columns))
+    variance = np.maximum(_coarse(squares, block, (rows, columns)) - mean * mean, np.float32(0.0))
+    kept = variance / (variance + np.float32(edge * edge))
+    for part in (rest := mean * (1 - kept), kept):
+        convolve_rows_columns(part, gaussian_taps(_BLOCK_SPREAD), np.empty_like(part), part)
+    factor = np.empty_like(out)
+    spread_blocks(kept, block, factor)
+    spread_blocks(rest, block, out)
+    factor *= image
+    out += factor
+
+
+def _coarse(image: NDArray[np.float32], block: int, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Block means, smoothed among themselves."""
+    small = np.empty(shape, np.float32)
     block_means(image, block, small)
-    convolve_rows_columns(small, gaussian_taps(0.9), np.empty_like(small), small)
-    spread_blocks(small, block, out)
+    convolve_rows_columns(small, gaussian_taps(_BLOCK_SPREAD), np.empty_like(small), small)
+    return small

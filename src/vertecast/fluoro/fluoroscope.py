@@ -102,7 +102,7 @@ class Fluoroscope:
         kerma = self.settings.exposure.detector_kerma
         background = make_background(self.body, coarse, self.settings, options, kerma_mgy=kerma)
         parted = bands(background.signal, coarse, self.settings.display)
-        tone = tone_of(parted, tone_field(background, self.settings), coarse, self.settings.display)
+        tone = tone_of(parted, tone_field(background, self.settings), self.settings.display)
         grey = shown(parted, tone, self.settings.display, bone_bright=self.options.bone_bright)
         return shuttered(grey, background.collimation)
 
@@ -116,7 +116,7 @@ class Fluoroscope:
         parted = bands(self._average, background.view, self.settings.display)
         if self._tone is None:
             field = tone_field(background, self.settings)
-            self._tone = tone_of(parted, field, background.view, self.settings.display)
+            self._tone = tone_of(parted, field, self.settings.display)
         pixels = shown(parted, self._tone, self.settings.display, bone_bright=self.options.bone_bright)
         pixels = shuttered(pixels, background.collimation)
         if self.options.marks:

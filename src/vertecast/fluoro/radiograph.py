@@ -125,7 +125,7 @@ def radiograph(
     deviates = NoisePool.drawn(options.seed, signal.size).next(view.shape)
     frame = exposed(signal, variance, deviates, blur_taps(view, settings.detector), settings.detector)
     parted = bands(frame, view, settings.display)
-    tone = tone_of(parted, tone_field(background, settings), view, settings.display)
+    tone = tone_of(parted, tone_field(background, settings), settings.display)
     pixels = shuttered(shown(parted, tone, settings.display, bone_bright=options.bone_bright), background.collimation)
     if options.marks:
         pixels = marked(pixels, view.pose, caption(view, background.technique))
@@ -209,10 +209,19 @@ def coned_to(body: Body, view: View) -> Collimation:
 
 
 def tone_field(background: Background, settings: Settings) -> NDArray[np.bool_]:
-    """Pixels that set the display: open and behind the body."""
-    field = np.zeros(background.view.shape, bool)
-    field[background.collimation.window(background.view.shape)] = True
-    return np.asarray(field & (background.paths.sum(axis=0) > settings.display.least_tissue))
+    """Pixels that set the window: the thicker body in the middle of the open field."""
+    display, shape = settings.display, background.view.shape
+    window, field = background.collimation.window(shape), np.zeros(shape, bool)
+    margins = [round(n * (1 - display.region) / 2) for n in shape]
+    field[window] = True
+    middle = np.zeros(shape, bool)
+    middle[margins[0] : shape[0] - margins[0], margins[1] : shape[1] - margins[1]] = True
+    tissue = background.paths.sum(axis=0)
+    field &= tissue > display.least_tissue
+    if (field & middle).any():
+        field &= middle
+        field &= tissue > display.thin_part * np.median(tissue[field])
+    return np.asarray(field)
 
 
 def shuttered(pixels: NDArray[np.uint8], collimation: Collimation) -> NDArray[np.uint8]:

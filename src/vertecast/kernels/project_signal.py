@@ -167,7 +167,7 @@ def blend_bands(bands, floor, limits, shares, shade, out):  # type: ignore[no-un
     ----------
     bands : (n + 1, rows, columns), float32: the picture, then ever smoother ones
     floor : contrast of the first difference that is taken for noise
-    limits : (n, rows, columns), float32
+    limits : (n,), float32
     shares : (n,), float32
         A difference x becomes share * x / (limit + abs(x)).
     shade : factor of the smoothest picture
@@ -181,12 +181,14 @@ def blend_bands(bands, floor, limits, shares, shade, out):  # type: ignore[no-un
         for u in range(columns):
             into[u] = shade * last[u]
         first, second = bands[0, v], bands[1, v]
+        share, limit = shares[0], limits[0]
         for u in range(columns):
             x = first[u] - second[u]
             x *= x * x / (x * x + noise)
-            into[u] += shares[0] * x / (limits[0, v, u] + abs(x))
+            into[u] += share * x / (limit + abs(x))
         for k in range(1, count - 1):
             upper, lower = bands[k, v], bands[k + 1, v]
+            share, limit = shares[k], limits[k]
             for u in range(columns):
                 x = upper[u] - lower[u]
-                into[u] += shares[k] * x / (limits[k, v, u] + abs(x))
+                into[u] += share * x / (limit + abs(x))
