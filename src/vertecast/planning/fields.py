@@ -5,12 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
+from scipy.special import ndtri
 
 from vertecast.core.errors import GeometryError
 from vertecast.core.frames import Transform
 from vertecast.imaging.grid import Grid
 
 _FAR = 1e3  # mm, the distance from something that is not there
+_LEAST_BLUR = 0.6  # mm: finer voxels are blurred this much too, so that the lattice sees the slope of a surface
+_FAINTEST = 2e-4  # occupancy beyond which a point is no longer on the slope of a surface
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +79,12 @@ def soft_sample(mask: NDArray[np.bool_], grid: Grid, vert_from_lps: Transform, l
     """
     if mask.shape != grid.shape:
         raise GeometryError(f"mask has shape {mask.shape}, its grid {grid.shape}; crop both alike")
+    blur = np.maximum(0.5, _LEAST_BLUR / np.asarray(grid.spacing))
+    pad = int(np.ceil(4.0 * blur.max()))
+    soft = ndimage.gaussian_filter(np.pad(mask.astype(np.float32), pad), blur, truncate=4.0)
     voxel_from_vert = (vert_from_lps @ grid.lps_from_voxel).inverse
-    padded = np.pad(mask.astype(np.float32), 2)
-    soft = ndimage.gaussian_filter(padded, 0.5, truncate=3.0)
     matrix = voxel_from_vert.matrix[:3, :3] * lattice.pitch
-    offset = voxel_from_vert.apply(lattice.first) + 2.0
+    offset = voxel_from_vert.apply(lattice.first) + pad
     return np.asarray(
         ndimage.affine_transform(soft, matrix, offset=offset, output_shape=lattice.shape, order=1, mode="constant")
     )
@@ -109,9 +113,14 @@ def distance_from(occupancy: NDArray[np.float32], lattice: Lattice) -> DistanceF
 
 
 def _beyond(occupancy: NDArray[np.float32], pitch: float) -> NDArray[np.float32]:
-    """Return how far each lattice point lies from where the occupancy is one half, to first order, mm."""
-    slope = np.sqrt(sum(np.square(g) for g in np.gradient(occupancy, pitch)))
-    return np.asarray(np.minimum(np.abs(occupancy - 0.5) / np.maximum(slope, 1e-3), pitch), np.float32)
+    """Return how far each lattice point near a surface lies from where the occupancy is one half, mm.
+
+    Across a blurred flat surface the occupancy is a normal distribution's integral, so its inverse is linear in the
+    distance and its slope gives the blur: no first-order error where the occupancy levels off.
+    """
+    along = ndtri(np.clip(occupancy, _FAINTEST, 1.0 - _FAINTEST)).astype(np.float32)
+    slope = np.sqrt(sum(np.square(g) for g in np.gradient(along, pitch)))
+    return np.asarray(np.minimum(np.abs(along) / np.maximum(slope, 1e-3), 1.8 * pitch), np.float32)
 
 
 def _to_surface(region: NDArray[np.bool_], beyond: NDArray[np.float32], pitch: float) -> NDArray[np.float32]:

@@ -157,7 +157,7 @@ def make_site(
     for one in neighbours:
         np.maximum(others, soft_sample(one.mask, one.grid, frame, LATTICE), out=others)
     lung = None if air is None else distance_from(soft_sample(air.inner, air.grid, frame, LATTICE), LATTICE)
-    body = _body_box(anatomy, body_soft)
+    body = _body_box(anatomy, body_soft, bone_soft)
     left = SideView(
         Side.LEFT, bone, lumen, distance_from(others, LATTICE), lung, body, None, "", (), frame.inverse.matrix[:3, :3]
     )
@@ -230,14 +230,12 @@ def _roots(
     return ((start, start + course), (start + step_up, start + step_up + course))
 
 
-def _body_box(anatomy: Anatomy, body_soft: NDArray[np.float32]) -> BodyBox:
+def _body_box(anatomy: Anatomy, body_soft: NDArray[np.float32], bone_soft: NDArray[np.float32]) -> BodyBox:
     wall = posterior_wall_y(Solid.from_mask(anatomy.body, anatomy.grid, anatomy.vert_from_lps))
     inside = body_soft >= 0.5
     x, y, z = (LATTICE.first[a] + LATTICE.pitch * np.arange(LATTICE.shape[a]) for a in range(3))
     columns = np.asarray(inside.any(axis=2), bool)
-    last = inside.shape[2] - 1
-    top = np.where(columns, z[last - inside[:, :, ::-1].argmax(axis=2)], np.nan)
-    bottom = np.where(columns, z[inside.argmax(axis=2)], np.nan)
+    top, bottom = _endplates(inside, bone_soft >= 0.5, z)
     # The waist counts as the front, not an osteophyte's tip: a path lies between the endplates.
     waist = inside[np.abs(x) <= 4.0][:, :, np.abs(z) <= 5.0]
     share: NDArray[np.float64] = waist.astype(np.float64).mean(axis=(0, 2))
@@ -246,3 +244,19 @@ def _body_box(anatomy: Anatomy, body_soft: NDArray[np.float32]) -> BodyBox:
         raise GeometryError(f"{anatomy.level}: the vertebral frame does not lie in the body; check the label")
     deep = columns[:, (y > -4.0) & (y < 4.0)].any(axis=1)
     return BodyBox(float(y[solid[0]]), float(wall), float(np.abs(x[deep]).max()), top, bottom)
+
+
+def _endplates(
+    body: NDArray[np.bool_], bone: NDArray[np.bool_], z: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the heights of the superior and the inferior endplate over x and y, mm; NaN where there is none.
+
+    Where own bone goes on above or below the body, as at the pedicles' roots, the body's end is no endplate.
+    """
+    found = []
+    for flip in (slice(None, None, -1), slice(None)):
+        first = body[:, :, flip].argmax(axis=2)
+        outermost = bone[:, :, flip].argmax(axis=2)
+        ends = body.any(axis=2) & (np.abs(first - outermost) <= 2)
+        found.append(np.where(ends, z[flip][first], np.nan))
+    return found[0], found[1]

@@ -18,11 +18,10 @@ from vertecast.planning.site import SideView, Site
 from vertecast.planning.trajectory import Approach, Gate, GateResult, Lines, NeedlePath, Target, Term, Tool
 from vertecast.planning.trajectory_robustness import SAMPLES, robustness
 from vertecast.planning.trajectory_rules import TrajectoryRules
-from vertecast.planning.trajectory_score import score_terms, target_point
+from vertecast.planning.trajectory_score import robustness_terms, score_terms, target_point
 from vertecast.planning.trajectory_search import Task, harden, search
 from vertecast.planning.views import LevelViews, bulls_eye, level_views
 
-_HARDEN_SAMPLES = 120
 _MOST_PLANS = 6
 _THREADS = 2
 
@@ -200,7 +199,7 @@ def _plan_one(task: Task, site: Site, aim: LevelAim) -> NeedlePath | Refusal:
     found = search(task)
     five = found.five[0]
     if task.judge(task.lines(five[None])).worst[0] >= 0:
-        five = harden(task, five, samples=_HARDEN_SAMPLES, seed=aim.seed + 1)
+        five = harden(task, five)
     path = make_path(site, task, task.lines(five[None]), aim)
     return path if path.safe else _refusal(path)
 
@@ -222,11 +221,11 @@ def make_path(site: Site, task: Task, line: Lines, aim: LevelAim) -> NeedlePath:
     share = robustness(
         line, float(judged.in_bone[0]), view, task.tool, task.approach, rules, samples=aim.samples, seed=aim.seed
     )
-    terms = [
-        Term(name, float(value[0]), unit, weight)
-        for name, (value, unit, weight) in score_terms(line, judged, view, task.target, task.goal, rules).items()
-    ]
-    terms.append(Term("perturbed paths that fail a gate", 1.0 - share, "1", rules.robustness_weight))
+    named = {
+        **score_terms(line, judged, view, task.target, task.goal, rules),
+        **robustness_terms(np.array([share]), rules),
+    }
+    terms = [Term(name, float(value[0]), unit, weight) for name, (value, unit, weight) in named.items()]
     seen = bulls_eye(forward_lps)
     return NeedlePath(
         side=view.side,

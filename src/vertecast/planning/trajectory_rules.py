@@ -46,7 +46,8 @@ class TrajectoryRules:
     different_entry: float = quantity("mm", "plans whose entries lie farther apart are different")
     different_angle: float = quantity("deg", "plans whose directions differ by more are different")
     needles_apart: float = quantity("mm", "room between the two tubes of a two-sided plan")
-    robust_enough: float = quantity("1", "share above which a one-sided plan is preferred")
+    robust_enough: float = quantity("1", "robustness that is asked; above it a one-sided plan is preferred")
+    robust_enough_weight: float = quantity("1", "weight of what is missing to it")
 
 
 def trajectory_rules() -> Loaded[TrajectoryRules]:

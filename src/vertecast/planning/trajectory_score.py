@@ -54,6 +54,16 @@ def score_terms(
     return terms
 
 
+def robustness_terms(share: NDArray[np.float64], rules: TrajectoryRules) -> Terms:
+    """Return the terms of the share of perturbed paths that pass every gate; less than the share asked weighs more."""
+    return {
+        "perturbed paths that fail a gate": (1.0 - share, "1", rules.robustness_weight),
+        "robustness missing to the share asked": (
+            np.maximum(rules.robust_enough - share, 0.0), "1", rules.robust_enough_weight,
+        ),
+    }  # fmt: skip
+
+
 def total(terms: Terms) -> NDArray[np.float64]:
     """Return the weighted sum of the terms, (n,)."""
     return np.asarray(sum(weight * value for value, _, weight in terms.values()))
