@@ -78,20 +78,21 @@ def convolve_rows_columns(image, taps, scratch, out):  # type: ignore[no-untyped
         padded[:half] = image[v, 0]
         padded[half : half + columns] = image[v]
         padded[half + columns :] = image[v, columns - 1]
-        into = scratch[v]
+        into, middle, tap = scratch[v], padded[half:], taps[0]
         for u in range(columns):
-            into[u] = taps[0] * padded[u + half]
+            into[u] = tap * middle[u]
         for k in range(1, half + 1):
+            before, after, tap = padded[half - k :], padded[half + k :], taps[k]
             for u in range(columns):
-                into[u] += taps[k] * (padded[u + half - k] + padded[u + half + k])
+                into[u] += tap * (before[u] + after[u])
     for v in range(rows):
-        into = out[v]
+        into, middle, tap = out[v], scratch[v], taps[0]
         for u in range(columns):
-            into[u] = taps[0] * scratch[v, u]
+            into[u] = tap * middle[u]
         for k in range(1, half + 1):
-            above, below = scratch[max(v - k, 0)], scratch[min(v + k, rows - 1)]
+            above, below, tap = scratch[max(v - k, 0)], scratch[min(v + k, rows - 1)], taps[k]
             for u in range(columns):
-                into[u] += taps[k] * (above[u] + below[u])
+                into[u] += tap * (above[u] + below[u])
 
 
 @njit(**_OPTIONS)
