@@ -80,7 +80,7 @@ class ElasticSystem:
         shape = (3, *self.whole.node_shape)
         if nodal.shape != shape:
             raise ParameterError(f"nodal field of shape {nodal.shape} does not fit the nodes {shape}")
-        return np.ascontiguousarray(nodal[(slice(None), *self.window)], dtype=float).ravel()
+        return np.array(nodal[(slice(None), *self.window)], dtype=float, order="C").ravel()
 
     def restored(self, flat: Array) -> Array:
         """Put a flat field of the bounding box back on all nodes."""

@@ -136,7 +136,7 @@ def follow(
         target = min(1.0, states[-1][0] + step)
         if 1.0 - target < 1e-9:
             target = 1.0
-        found = _equilibrium(problem, control, _guess(states, elastic, target), target)
+        found = equilibrium(problem, control, _guess(states, elastic, target), target)
         if found is None:
             cuts, step = cuts + 1, 0.5 * step
             if step < nominal * control.smallest:
@@ -161,9 +161,15 @@ def _guess(states: list[tuple[float, Array]], elastic: Array, target: float) -> 
     return np.asarray(u + (u - old) * ((target - at) / (at - before)))
 
 
-def _equilibrium(
+def equilibrium(
     problem: Problem[Record], control: StepControl, u: Array, scale: float
 ) -> tuple[Array, int, int, float] | None:
+    """Find the state of equilibrium at one scale by Newton's method, starting from ``u``.
+
+    Returns
+    -------
+    state, Newton corrections, Krylov iterations, imbalance over present forces; None where none was found
+    """
     now = problem.imbalance(u, scale)
     first, forcing, krylov = now.size, control.loosest, 0
     for newton in range(control.iterations + 1):
