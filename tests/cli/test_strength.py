@@ -2,10 +2,12 @@
 
 import json
 
+import jsonschema
 import pytest
 from typer.testing import CliRunner
 
 from vertecast.cli import app
+from vertecast.cli.info import read_schema, schema_names
 
 RUNNER = CliRunner()
 
@@ -20,6 +22,7 @@ def test_files_and_json(data_dir, tmp_path):
     answer = call(data_dir, "--level", "L3", "--voxel-mm", "4", "--json", "--out", str(tmp_path / "run"))
     assert answer.exit_code == 0, answer.output
     content = json.loads((tmp_path / "run" / "strength.json").read_text())
+    jsonschema.validate(content, read_schema("strength"))
     found = content["levels"][0]
     assert found["level"] == "L3"
     assert found["calibrated"] is False
@@ -31,6 +34,30 @@ def test_files_and_json(data_dir, tmp_path):
     assert {"strength.json", "pictures/strength_L3.png", "fields/L3/plastic_strain_alpha0.00.nii.gz"} <= written
     assert all((tmp_path / "run" / name).is_file() for name in written)
     assert any("uncalibrated" in sentence for sentence in manifest["warnings"])
+
+
+def test_the_schema_is_published_valid_and_strict():
+    assert "strength" in schema_names()
+    schema = read_schema("strength")
+    jsonschema.Draft202012Validator.check_schema(schema)
+    with pytest.raises(jsonschema.ValidationError, match="'levels' is a required property"):
+        jsonschema.validate({"schema": "vertecast/strength/1", "notice": ""}, schema)
+    with pytest.raises(jsonschema.ValidationError, match="Additional properties are not allowed"):
+        jsonschema.validate({"value": 1.0} | {"stiffness": 1.0}, schema["$defs"]["result"] | {"$defs": schema["$defs"]})
+
+
+@pytest.mark.data
+def test_own_discs_and_own_tissues(data_dir):
+    answer = call(
+        data_dir, "--level", "L3", "--voxel-mm", "4", "--support", "disc", "--calibration", "internal", "--json"
+    )
+    assert answer.exit_code == 0, answer.output
+    content = json.loads(answer.stdout)
+    jsonschema.validate(content, read_schema("strength"))
+    found = content["levels"][0]
+    assert found["calibrated"] is True
+    assert found["calibration"].startswith("internal")
+    assert not any("is assumed" in sentence for sentence in found["warnings"])  # both neighbours are labelled
 
 
 @pytest.mark.data

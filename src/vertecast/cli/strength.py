@@ -35,6 +35,9 @@ def strength(
     loading: Annotated[_Loading, typer.Option(help="Pressed straight, or in front of the centre.")] = _Loading.AXIAL,
     law: Annotated[str, typer.Option(help="Density law of the bone.")] = "kopperdahl_2002",
     post_yield: Annotated[str, typer.Option(help="After yield: perfect, softening or crush.")] = "perfect",
+    crush_percent: Annotated[
+        float | None, typer.Option(help="Also crush by this share of the height, unload, rest and load again.")
+    ] = None,
     voxel_mm: Annotated[float, typer.Option(help="Edge of the elements, mm.")] = 1.0,
     as_json: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -55,7 +58,13 @@ def strength(
             loading=Loading(loading.value),
         )
         case = StrengthCase(
-            ct=ct, labels=labels, levels=tuple(level), dialect=dialect, calibration=calibration, options=options
+            ct=ct,
+            labels=labels,
+            levels=tuple(level),
+            dialect=dialect,
+            calibration=calibration,
+            crush=None if crush_percent is None else crush_percent / 100,
+            options=options,
         )
         content = strength_case(case, out, answer.observer)
         answer.give(content, *(_table(one) for one in content["levels"]), *([f"Written to {out}"] if out else []))
@@ -78,6 +87,13 @@ def _table(found: dict[str, Any]) -> Table:
         rows[f"load/strength, {activity}"] = ["unknown" if r is None else f"{r:.2f}" for r in ratios]
     for name, values in rows.items():
         table.add_row(name, *values)
+    again = found.get("crushed_again")
+    if again is not None:
+        table.caption = (
+            f"Crushed by {again['pressed_percent']:.0f} % and loaded again: stiffness × "
+            f"{again['stiffness_ratio']:.2f}, strength × {again['strength_ratio']:.2f}, "
+            f"{again['recovered_percent']:.0f} % of the loss came back (calibrated, not validated)"
+        )
     return table
 
 

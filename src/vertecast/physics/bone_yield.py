@@ -34,6 +34,7 @@ class DeepCrush:
     densification_onset: float = quantity("1", "compaction at which the yield stress begins to rise")
     densification_rate: float = quantity("1", "relative rise half-way from the onset to lock-up")
     tissue_density: float = quantity("mg/mm3", "apparent density of bone without pores")
+    tube_voltage: float = quantity("kV", "taken where the CT does not tell its own, to know the apparent density")
 
 
 def load_post_yield(name: str = "perfect") -> Loaded[PostYield]:

@@ -15,6 +15,7 @@ from vertecast.imaging.read import read_labels, read_volume
 from vertecast.imaging.volume import LabelMap, Volume
 from vertecast.imaging.write import write_nifti
 from vertecast.mechanics.pads import neighbours_of
+from vertecast.mechanics.recrush import Recrush, crush_and_reload
 from vertecast.mechanics.settings import StrengthOptions
 from vertecast.mechanics.strength import Strength, strength
 from vertecast.pipeline.calibrate import NOT_FILES, chosen_calibration
@@ -34,6 +35,7 @@ class StrengthCase:
     ----------
     ct, labels : the CT and the segmentation of its vertebrae
     levels : which vertebrae
+    crush : share of the height by which each body is crushed, unloaded, rested and loaded again; None leaves it out
     calibration : TOML file that turns HU into density, ``"internal"`` (the patient's own tissues), or ``"fallback"``:
         a typical line, and every number ``uncalibrated``
     """
@@ -43,6 +45,7 @@ class StrengthCase:
     levels: tuple[Level, ...]
     dialect: str = "auto"
     calibration: str = "fallback"
+    crush: float | None = None
     options: StrengthOptions = field(default_factory=StrengthOptions)
 
 
@@ -62,12 +65,12 @@ def strength_case(case: StrengthCase, out: Path | None = None, observer: Observe
     for sentence in calibration.warnings:
         record.warn(sentence)
     found = [_one_level(level, labels, volume, calibration, (case, record)) for level in case.levels]
-    content = {"schema": SCHEMA, "notice": NOTICE, "levels": [one.as_json() for one in found]}
+    content = {"schema": SCHEMA, "notice": NOTICE, "levels": [_level_json(*one) for one in found]}
     if out is not None:
         with run_folder(out) as staging:
             outputs = {"strength.json": "stiffness and strength of each level", MANIFEST: "this file"}
             write_json(staging / "strength.json", content)
-            for one in found:
+            for one, _ in found:
                 outputs |= _write_fields(one, staging)
                 if not no_pictures:
                     outputs |= _draw(one, staging)
@@ -77,7 +80,7 @@ def strength_case(case: StrengthCase, out: Path | None = None, observer: Observe
 
 def _one_level(
     level: Level, labels: LabelMap, volume: Volume, calibration: Calibration, context: tuple[StrengthCase, Record]
-) -> Strength:
+) -> tuple[Strength, Recrush | None]:
     case, record = context
     labels.mask(level)  # an absent level is refused by name
     alone = LabelMap(labels.labels, labels.grid, {level: labels.values[level]}, labels.dialect, labels.subregions)
@@ -85,18 +88,20 @@ def _one_level(
         vertebra = measure_spine(alone, observer=SILENT)[level]
         if vertebra.anatomy is None:
             raise GeometryError(f"{level} could not be split and oriented: {vertebra.reason}; check its label")
+    around, crushed = neighbours_of(labels, level), None
+    given = (vertebra.anatomy, volume, calibration, case.options)
     with record.stage(f"Loading {level}"):
-        found = strength(
-            vertebra.anatomy,
-            volume,
-            calibration,
-            case.options,
-            neighbours=neighbours_of(labels, level),
-            observer=record.observer,
-        )
+        found = strength(*given, neighbours=around, observer=record.observer)
+    if case.crush is not None:
+        with record.stage(f"Crushing {level}"):
+            crushed = crush_and_reload(*given, depth=case.crush, neighbours=around, observer=record.observer)
     record.warnings.extend(sentence for sentence in found.warnings if sentence not in record.warnings)
-    record.uses.extend((*found.uses, *calibration.uses))
-    return found
+    record.uses.extend((*found.uses, *calibration.uses, *(crushed.uses if crushed else ())))
+    return found, crushed
+
+
+def _level_json(found: Strength, crushed: Recrush | None) -> dict[str, Any]:
+    return found.as_json() | ({"crushed_again": crushed.as_json()} if crushed else {})
 
 
 def _write_fields(found: Strength, staging: Path) -> dict[str, str]:
