@@ -3,15 +3,18 @@
 import json
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from vertecast.cli import app
+from vertecast.cli.info import read_schema
 from vertecast.core.levels import Level
 from vertecast.imaging.grid import Grid
 from vertecast.imaging.volume import LabelMap
 from vertecast.imaging.write import write_nifti
+from vertecast.pipeline.needles import read_needles
 from vertecast.spine.phantom.arch import arch_parts
 from vertecast.spine.phantom.body import Body
 from vertecast.spine.phantom.levels import normal_shape
@@ -68,6 +71,51 @@ def test_the_run_folder_holds_plan_indication_markups_pictures_and_manifest(run:
     assert manifest["seed"] == 0
 
 
+@pytest.mark.parametrize("name", ["plan", "indication"])
+def test_the_run_folder_follows_the_published_schemas(run: Path, name: str) -> None:
+    schema = read_schema(name)
+    content = json.loads((run / f"{name}.json").read_text())
+    jsonschema.validate(content, schema)
+    level = content["levels"]["L2"]
+    for broken in (
+        {**content, "extra": 1},
+        {**content, "schema": "vertecast/plan/0"},
+        {**content, "levels": {"waist": level}},
+        {**content, "levels": {"L2": {k: v for k, v in level.items() if k != "level"}}},
+        {**content, "levels": {}},
+    ):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(broken, schema)
+
+
+def test_the_schema_of_the_plan_holds_the_course_of_care_and_every_point_in_lps(run: Path) -> None:
+    schema, content = read_schema("plan"), json.loads((run / "plan.json").read_text())
+    without_stay = {k: v for k, v in content["care"].items() if k != "stay"}
+    with pytest.raises(jsonschema.ValidationError, match="'stay' is a required property"):
+        jsonschema.validate({**content, "care": without_stay}, schema)
+    needle = content["levels"]["L2"]["plans"][0]["needles"][0]
+    part = {"$ref": "#/$defs/needle", "$defs": schema["$defs"]}
+    jsonschema.validate(needle, part)
+    with pytest.raises(jsonschema.ValidationError, match="is too short"):
+        jsonschema.validate({**needle, "tip_lps_mm": [1.0, 2.0]}, part)
+    with pytest.raises(jsonschema.ValidationError, match="'outer_diameter_mm' is a required property"):
+        jsonschema.validate({**needle, "tool": {"name": "11G", "length_mm": 150.0, "inner_diameter_mm": 2.4}}, part)
+
+
+def test_fluoroscopy_reads_the_needles_of_the_plan(run: Path) -> None:
+    needles = read_needles(run)
+    planned = json.loads((run / "plan.json").read_text())["levels"]["L2"]["plans"][0]["needles"]
+    assert [n.tip_lps.tolist() for n in needles] == [n["tip_lps_mm"] for n in planned]
+    assert (needles[0].outer_radius, needles[0].inner_radius) == (3.05 / 2, 2.39 / 2)
+
+
+def test_the_plan_says_what_it_aims_at_and_what_it_does_not_know(run: Path) -> None:
+    level = json.loads((run / "plan.json").read_text())["levels"]["L2"]
+    assert (level["target"]["kind"], level["target"]["focus_lps_mm"]) == ("endplate", None)
+    assert any("great vessels" in limit for limit in level["limits"])
+    assert all(n["clearances_mm"]["ahead_of_tip"] >= 4.0 for p in level["plans"] for n in p["needles"])
+
+
 def test_the_indication_says_what_is_missing_and_uses_the_measurement(run: Path) -> None:
     level = json.loads((run / "indication.json").read_text())["levels"]["L2"]
     assert {v["pack"] for v in level["verdicts"]} >= {"nice-ta279", "of-score", "contraindications"}
@@ -94,6 +142,9 @@ def test_patient_template_is_printed_and_checked(tmp_path: Path) -> None:
         (["--level", "L9"], "level 'L9' is not a vertebra; use C1 to C7"),
         (["--level", "L4"], "level L4 is not in labels.nii.gz; present are L2"),
         (["--level", "L2", "--level", "L2"], "name one twice"),
+        (["--level", "L2", "--needle", "9T", "--procedure", "vertebroplasty"], "device '9T' is not in the catalogue"),
+        (["--level", "L2", "--target", "heart"], "target 'heart' is not one of auto, endplate, cleft"),
+        (["--level", "L2", "--target", "cleft", "--procedure", "vertebroplasty"], "L2: no cleft to aim at (no CT was"),
         (["--level", "L2", "--procedure", "magic"], "procedure 'magic' is not one of vertebroplasty, kyphoplasty"),
     ],
 )

@@ -15,7 +15,7 @@ from vertecast.pipeline.extras import EXTRAS, missing_extra
 
 def info(
     schema: Annotated[
-        str | None, typer.Option(help="Print the JSON Schema of one run-folder file: spine or manifest.")
+        str | None, typer.Option(help="Print the JSON Schema of a run-folder file, such as plan or spine.")
     ] = None,
     as_json: JsonFlag = False,
     quiet: QuietFlag = False,

@@ -19,6 +19,7 @@ def plan(
     out: Annotated[Path | None, typer.Option(help="Folder for plan.json, the pictures and the manifest.")] = None,
     procedure: Annotated[str | None, typer.Option(help="vertebroplasty, kyphoplasty or other_cavity_tool.")] = None,
     needle: Annotated[str | None, typer.Option(help="Needle or cannula of the catalogue, for instance 11G.")] = None,
+    target: Annotated[str, typer.Option(help="auto, endplate or cleft: where the tip should go.")] = "auto",
     dialect: DialectOption = "auto",
     seed: Annotated[int, typer.Option(help="Seed of the perturbed paths.")] = 0,
     as_json: JsonFlag = False,
@@ -38,7 +39,8 @@ def plan(
         if procedure is not None and procedure not in names:
             raise InputError(f"procedure {procedure!r} is not one of {', '.join(names)}")
         case = PlanningCase(labels=labels, ct=ct, dialect=dialect, patient=patient, levels=named_levels(levels))
-        choice = PlanChoice(procedure=Procedure(procedure) if procedure else None, needle=needle, seed=seed)
+        kind = Procedure(procedure) if procedure else None
+        choice = PlanChoice(procedure=kind, needle=needle, target=target, seed=seed)
         document = plan_case(case, choice, out, answer.observer)
         answer.give(document, *plan_parts(document), *([f"Written to {out}"] if out else []))
 
@@ -65,8 +67,10 @@ def plan_parts(document: dict[str, Any]) -> list[Any]:
     return [
         table,
         *(level["sentence"] for level in document["levels"].values()),
+        *(f"{name}: target {level['target']['reason']}" for name, level in document["levels"].items()),
         f"Session: {session['accesses']} accesses, about {session['cement_ml']:.1f} mL of cement, "
         f"{minutes['low']:.0f} to {minutes['high']:.0f} minutes",
+        *(f"Limit: {limit}" for limit in dict.fromkeys(s for v in document["levels"].values() for s in v["limits"])),
     ]
 
 

@@ -1,6 +1,7 @@
 """Plan one or more levels together: needles, volumes, views and the course of care; writes ``plan.json``."""
 
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from vertecast.planning.markups import plan_markups
 from vertecast.planning.selector import Procedure, Selection
 from vertecast.planning.site import make_site
 from vertecast.planning.trajectory import Tool
+from vertecast.planning.trajectory_gates import segment_distance
 from vertecast.planning.trajectory_plan import Endplate, LevelAim, LevelPlan, plan_level
 from vertecast.planning.trajectory_rules import TrajectoryRules, trajectory_rules
 from vertecast.planning.volumes import BodySize, propose_volumes
@@ -29,6 +31,8 @@ from vertecast.spine.heights import Place
 from vertecast.spine.measurement import MeasuredVertebra
 
 SCHEMA = "vertecast/plan/1"
+TARGETS = ("auto", "endplate", "cleft")
+_OUTER = 100.0  # mm of needle behind the tip within which two levels' needles must not meet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +41,14 @@ class PlanChoice:
 
     procedure: Procedure | None = None
     needle: str | None = None
+    target: str = "auto"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.target not in TARGETS:
+            raise InputError(
+                f"target {self.target!r} is not one of {', '.join(TARGETS)}; auto takes a cleft if one is seen"
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,11 +105,11 @@ def _plan_level(
     ]
     try:
         site = make_site(anatomy, details.pedicles, details.canal, rules, neighbours=neighbours, air=air)
-        aim = LevelAim(
-            tool=Tool(_name(level, procedure, choice), tube.values.radius, tube.values.length),
-            endplate=_endplate(vertebra),
-            seed=choice.seed,
+        endplate, focus, target = _target(vertebra, choice)
+        tool = Tool(
+            _name(level, procedure, choice), tube.values.radius, tube.values.length, tube.values.inner_diameter / 2
         )
+        aim = LevelAim(tool=tool, endplate=endplate, focus_lps=focus, seed=choice.seed)
         plan = plan_level(site, aim, rules, observer=record.observer)
     except GeometryError as exc:
         exc.add_note(f"while planning {level}")
@@ -109,6 +120,7 @@ def _plan_level(
     body = {
         "procedure": procedure.value,
         "proposed_procedure": selection.as_json()["procedure"],
+        "target": target,
         **plan.as_json(),
         "volumes": volumes,
     }
@@ -140,11 +152,33 @@ def _tube(level: Level, procedure: Procedure, choice: PlanChoice) -> Loaded[Tube
     return find({**devices.needles, **devices.cannulas}, _name(level, procedure, choice))
 
 
-def _endplate(vertebra: MeasuredVertebra) -> Endplate:
-    """Return the endplate that is dented more; the superior one when that is not known."""
+def _target(
+    vertebra: MeasuredVertebra, choice: PlanChoice
+) -> tuple[Endplate, tuple[float, float, float] | None, dict[str, Any]]:
+    """Return the endplate, a cleft's centre if that is aimed at, and both in the form of ``plan.json``."""
+    endplate, why = _endplate(vertebra)
+    cleft = vertebra.details.cleft
+    centre = cleft.centroid_lps
+    if choice.target == "cleft" and centre is None:
+        raise InputError(f"{vertebra.level}: no cleft to aim at ({cleft.reason}); use --target endplate")
+    if centre is None or choice.target == "endplate":
+        place = "under" if endplate is Endplate.SUPERIOR else "over"
+        said = {"kind": "endplate", "endplate": endplate.value, "focus_lps_mm": None}
+        return endplate, None, {**said, "reason": f"{place} the {endplate.value} endplate: {why}"}
+    focus = (float(centre[0]), float(centre[1]), float(centre[2]))
+    volume = f"{cleft.volume_ml.value:.1f} mL" if cleft.volume_ml.value is not None else "volume unknown"
+    reason = f"the {cleft.kind.value} cleft of {volume}: {cleft.reason}"
+    return endplate, focus, {"kind": "cleft", "endplate": endplate.value, "focus_lps_mm": list(focus), "reason": reason}
+
+
+def _endplate(vertebra: MeasuredVertebra) -> tuple[Endplate, str]:
+    """Return the endplate that is dented more, and why; the superior one when that is not known."""
     dents = {side: vertebra.dent_excess_mm[side].value for side in vertebra.dent_excess_mm}
     low, high = dents.get(EndplateSide.INFERIOR), dents.get(EndplateSide.SUPERIOR)
-    return Endplate.INFERIOR if low is not None and high is not None and low > high else Endplate.SUPERIOR
+    if low is None or high is None:
+        return Endplate.SUPERIOR, "which one is depressed was not measured; the superior one is the usual"
+    why = f"dented by {high:.1f} mm above and {low:.1f} mm below, beyond the reference levels"
+    return (Endplate.INFERIOR if low > high else Endplate.SUPERIOR), why
 
 
 def _volumes(vertebra: MeasuredVertebra, procedure: Procedure, plan: LevelPlan, cannula: Tube) -> dict[str, Any]:
@@ -181,9 +215,22 @@ def _document(planned: dict[Level, PlannedLevel]) -> dict[str, Any]:
             "accesses": accesses,
             "cement_ml": sum(one.cement_ml for one in planned.values()),
             "minutes": {"low": care.minutes_low, "high": care.minutes_high},
+            "nearest_needles": _nearest(planned),
         },
         "care": care.as_json(),
     }
+
+
+def _nearest(planned: dict[Level, PlannedLevel]) -> dict[str, Any] | None:
+    """Return the least gap, mm, between needles of different levels, tip to 100 mm back; ``None`` for one level."""
+    needles = [(level, n) for level, one in planned.items() if one.plan.plans for n in one.plan.plans[0].needles]
+    gaps = []
+    for (first, a), (second, b) in combinations(needles, 2):
+        if first is not second:
+            axes = segment_distance(a.tip_lps[None], -_OUTER * a.forward_lps[None], b.tip_lps, -_OUTER * b.forward_lps)
+            names = [f"{first} {a.side}", f"{second} {b.side}"]
+            gaps.append({"between": names, "gap_mm": float(axes[0]) - a.tool.radius - b.tool.radius})
+    return min(gaps, key=lambda gap: float(str(gap["gap_mm"])), default=None)
 
 
 def _write(

@@ -24,6 +24,7 @@ class Gate(Enum):
     ISTHMUS = "the pedicle's isthmus is too narrow for the tube and its margins"
     PEDICLE = "the tube with its margin leaves the pedicle (Gertzbein A is asked for)"
     CORTEX = "the tube with its margin leaves the body through its cortex or the opposite wall"
+    ANTERIOR = "the tip comes too near to the anterior cortex, before which the great vessels lie"
     ENDPLATE = "the tube comes too near to an endplate or disc"
     CANAL = "the tube comes too near to the canal"
     ROOT = "the tube comes too near to a nerve root's corridor"
@@ -43,11 +44,21 @@ class Target(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """What goes in: the outer radius and the usable length, mm."""
+    """What goes in: the outer radius, the usable length and the lumen's radius, mm; 0 when it is solid or not known."""
 
     name: str
     radius: float
     length: float
+    lumen_radius: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the form of ``plan.json``."""
+        return {
+            "name": self.name,
+            "outer_diameter_mm": 2 * self.radius,
+            "inner_diameter_mm": 2 * self.lumen_radius or None,
+            "length_mm": self.length,
+        }
 
     def __post_init__(self) -> None:
         if self.radius <= 0 or self.length <= 0:
@@ -130,7 +141,7 @@ class NeedlePath:
     ----------
     entry_lps, tip_lps : where the tube enters bone, and its tip
     skin_lps : where it passes the skin; ``None`` when the image does not show it
-    clearances : mm between the tube and canal, roots, and the nearest outside of the bone
+    clearances : mm between the tube and canal, roots, and the nearest outside of the bone; bone left ahead of the tip
     robustness : share of the perturbed paths that pass every gate
     rotation_deg, tilt_deg : the bull's-eye view, see :mod:`vertecast.planning.views`
     """
@@ -172,7 +183,7 @@ class NeedlePath:
             "side": self.side.value,
             "approach": self.approach.value,
             "target": self.target.value,
-            "tool": {"name": self.tool.name, "outer_diameter_mm": 2 * self.tool.radius, "length_mm": self.tool.length},
+            "tool": self.tool.as_json(),
             "entry_lps_mm": self.entry_lps.tolist(),
             "tip_lps_mm": self.tip_lps.tolist(),
             "target_lps_mm": self.target_lps.tolist(),

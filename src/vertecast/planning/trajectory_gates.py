@@ -72,6 +72,8 @@ def judge_lines(lines: Lines, view: SideView, tool: Tool, approach: Approach, ru
         inside = back[None, :] <= np.maximum(entry - lead, 2 * step)[:, None]
         rooms[Gate.ENTRY] = _extrapedicular_entry(lines, view, entry, back, rules)
     rooms[Gate.CORTEX] = _least(depth, inside) - tool.radius - wall_room
+    ahead = lines.tip + rules.anterior_margin * lines.forward
+    rooms[Gate.ANTERIOR] = view.bone.at(ahead).astype(np.float64) - rules.field_error
     rooms[Gate.ENDPLATE] = _least(_endplate_distance(points, view), inside & in_body) - tool.radius - wall_room
     canal = _least(view.canal.at(points).astype(np.float64)) - tool.radius
     root = _root_distance(lines, view) - tool.radius - rules.root_radius
@@ -84,6 +86,13 @@ def judge_lines(lines: Lines, view: SideView, tool: Tool, approach: Approach, ru
     everywhere = inside | held if approach is Approach.TRANSPEDICULAR else inside
     wall = _least(depth, everywhere) - tool.radius
     return Judged(rooms, canal, root, wall, entry, recrossed)
+
+
+def bone_ahead(line: Lines, view: SideView) -> float:
+    """Return how far, mm, the needle of one path may still go before its axis leaves bone."""
+    away = np.arange(0.0, REACH, 0.25)
+    outside = view.bone.at(line.tip + away[:, None] * line.forward) <= 0
+    return float(away[int(outside.argmax())]) if outside.any() else float(away[-1])
 
 
 def _least(values: NDArray[np.float64], where: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from vertecast.core.observer import SILENT, Observer
 from vertecast.core.sides import Side
 from vertecast.planning.site import SideView, Site
 from vertecast.planning.trajectory import Approach, Gate, GateResult, Lines, NeedlePath, Target, Term, Tool
+from vertecast.planning.trajectory_gates import bone_ahead
 from vertecast.planning.trajectory_robustness import SAMPLES, robustness
 from vertecast.planning.trajectory_rules import TrajectoryRules
 from vertecast.planning.trajectory_score import robustness_terms, score_terms, target_point
@@ -24,6 +25,16 @@ from vertecast.planning.views import LevelViews, bulls_eye, level_views
 
 _MOST_PLANS = 6
 _THREADS = 2
+
+
+LIMITS = (
+    "great vessels and segmental arteries are not modelled; look at them on the CT before any needle, above all for an "
+    "extrapedicular one, whose way lies outside the bone",
+    "nerve roots are corridors of assumed course and radius under the pedicles, not seen on this CT",
+    "pleura is taken as the border of air; lung that is collapsed or behind fluid is not seen",
+    "the plan is of the patient as imaged; turning prone moves the spine and the lungs",
+)
+"""What a plan does not know, stated in every ``plan.json``."""
 
 
 class Endplate(Enum):
@@ -145,6 +156,7 @@ class LevelPlan:
             "refusals": [refusal.as_json() for refusal in self.refusals],
             "views": self.views.as_json(),
             "warnings": list(self.warnings),
+            "limits": list(LIMITS),
         }
 
 
@@ -240,6 +252,7 @@ def make_path(site: Site, task: Task, line: Lines, aim: LevelAim) -> NeedlePath:
             "canal": float(judged.canal[0]),
             "nerve_root": float(judged.root[0]),
             "bone_wall": float(judged.wall[0]),
+            "ahead_of_tip": bone_ahead(line, view),
         },
         gates=(*(GateResult(g, float(r[0])) for g, r in judged.rooms.items()), *_lung_unknown(view), skin_gate),
         terms=tuple(terms),

@@ -12,6 +12,7 @@ class TrajectoryRules:
 
     bone_margin: float = quantity("mm", "bone left between the tube and the outside of the pedicle and the body")
     field_error: float = quantity("mm", "error of the sampled distances, added to every margin of a hard gate")
+    anterior_margin: float = quantity("mm", "bone left ahead of the tip, on the needle's own line")
     canal_margin: float = quantity("mm", "room between the tube and the canal")
     root_margin: float = quantity("mm", "room between the tube and a nerve root's corridor")
     root_radius: float = quantity("mm", "radius of a nerve root's corridor")
