@@ -58,6 +58,31 @@ def ball(shape, spacing, radius, fine=4):  # type: ignore[no-untyped-def]
     return total
 
 
+def band_limited_ball(shape, spacing, radius, fine=4, spread=0.5):  # type: ignore[no-untyped-def]
+    """A centred ball behind a Gaussian of half a voxel along each axis, sampled at the voxel centres.
+
+    What a CT gives of a sharp body: the mean over a voxel alone still aliases, which shows as a staircase in the
+    trilinear field between the samples, in the worst pixel of an oblique view 0.65 % of the diameter at 2 mm.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    places = [((np.arange(n * fine) + 0.5) / fine - n / 2) * h for n, h in zip(shape, spacing, strict=True)]
+    x, y, z = np.ix_(*[p.astype(np.float32) for p in places])
+    sharp = (x**2 + y**2 + z**2 < radius**2).astype(np.float32)
+    smooth = gaussian_filter(sharp, spread * fine, truncate=3)
+    for axis, n in enumerate(shape):
+        after = np.arange(n) * fine + fine // 2
+        smooth = (np.take(smooth, after - 1, axis=axis) + np.take(smooth, after, axis=axis)) / 2
+    return smooth
+
+
+def inner_rays(cone, body, spacing, radius):  # type: ignore[no-untyped-def]
+    """Rays whose half chord in a centred ball is more than half its radius, (rows, columns)."""
+    source, unit = rays(cone)
+    offset = source - (np.array(body.shape) - 1) / 2 * np.array(spacing)
+    return (unit @ offset) ** 2 - offset @ offset + radius**2 > (0.5 * radius) ** 2
+
+
 def ball_error(values, cone, radius, middle):  # type: ignore[no-untyped-def]
     """Root mean square and largest error of the chords well inside, over the diameter; error of their sum."""
     source, unit = rays(cone)
@@ -70,16 +95,46 @@ def ball_error(values, cone, radius, middle):  # type: ignore[no-untyped-def]
     return np.sqrt((error**2).mean()), np.abs(error).max(), abs(values.sum() / exact.sum() - 1)
 
 
-@pytest.mark.parametrize("angles", [(180.0, 0.0), (145.0, 25.0), (90.0, 0.0)])
+BALL_ANGLES = [(180.0, 0.0), (145.0, 25.0), (90.0, 0.0)]
+
+
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.7, 0.8, 2.0)])
-def test_a_ball_has_its_chords(angles: tuple[float, float], spacing: tuple[float, float, float]) -> None:
+def test_a_ball_has_its_chords(spacing: tuple[float, float, float]) -> None:
     shape = tuple(int(90 / h) for h in spacing)
+    middle = (np.array(shape) - 1) / 2 * np.array(spacing)
+    body = band_limited_ball(shape, spacing, 40.0)
+    for angles in BALL_ANGLES:
+        cone = cone_of(shape, spacing, angles)
+        rms, worst, total = ball_error(project(body, cone), cone, 40.0, middle)
+        assert rms < 0.0017
+        assert worst < 0.005
+        assert total < 0.001
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.7, 0.8, 2.0)])
+def test_of_a_sharp_ball_the_voxels_err_and_not_the_projector(spacing: tuple[float, float, float]) -> None:
+    shape = tuple(int(90 / h) for h in spacing)
+    body = ball(shape, spacing, 40.0)
+    for angles in BALL_ANGLES:
+        cone = cone_of(shape, spacing, angles)
+        values, pixels = project(body, cone), np.argwhere(inner_rays(cone, body, spacing, 40.0))[::5, ::-1]
+        exact = exact_integrals(body, cone, pixels)
+        assert np.abs(values[pixels[:, 1], pixels[:, 0]] - exact).max() < 0.003 * 80.0
+
+
+@pytest.mark.parametrize("angles", BALL_ANGLES)
+def test_a_smooth_body_with_a_closed_form_has_its_integrals(angles: tuple[float, float]) -> None:
+    """(1 - r2/R2) squared: along a ray that passes the middle at b, 16/15 R (1 - b2/R2) to the power 5/2."""
+    spacing, radius = (0.7, 0.8, 2.0), 40.0
+    shape = tuple(int(90 / h) for h in spacing)
+    x, y, z = np.ix_(*[(np.arange(n) - (n - 1) / 2) * h for n, h in zip(shape, spacing, strict=True)])
+    field = (np.maximum(1 - (x**2 + y**2 + z**2) / radius**2, 0) ** 2).astype(np.float32)
     cone = cone_of(shape, spacing, angles)
-    values = project(ball(shape, spacing, 40.0), cone)
-    rms, worst, total = ball_error(values, cone, 40.0, (np.array(shape) - 1) / 2 * np.array(spacing))
-    assert rms < 0.0025
-    assert worst < (0.005 if spacing[2] == 1.0 else 0.01)  # the voxels' own staircase grows with their length
-    assert total < 0.001
+    source, unit = rays(cone)
+    offset = source - (np.array(shape) - 1) / 2 * np.array(spacing)
+    past = np.maximum(1 - (offset @ offset - (unit @ offset) ** 2) / radius**2, 0)
+    exact = 16 / 15 * radius * past**2.5
+    assert np.abs(project(field, cone) - exact).max() < 0.002 * exact.max()
 
 
 def test_a_wide_slab_has_the_slanted_thickness() -> None:
