@@ -221,7 +221,7 @@ class _Run:
             taken = Step(self.cells, now.temperature, now.extent, self.rates, (step, count))
             self.stages += count
             error = max(taken.error / control.kelvin, taken.extent_error / control.extent)
-            if not np.isfinite(error):
+            if not np.isfinite(error + taken.extent_error + np.sum(taken.temperature)):
                 error = 1e9
             following = step * min(5.0, max(0.1, 0.8 / max(error, 1e-9) ** (1 / 3)))
             if error <= 1:

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vertecast.kernels.heat_compiled import heat_end, heat_rate, heat_stage
+from vertecast.kernels.heat_compiled import END, RATE, STAGE, heat_pass
 
 Array = NDArray[Any]
 DAMPING = 2 / 13
 MOST_STAGES = 250
+NONE = np.zeros(1)
 
 
 def stages_for(step: float, fastest: float) -> int:
@@ -78,7 +79,8 @@ class Rates:
         self.extent = react(cells, temperature, extent, self.source)
         self.loss = leaving(cells, temperature)
         self.temperature = np.empty_like(temperature)
-        heat_rate(temperature, *cells.faces, cells.diagonal, self.source, cells.inverse, self.temperature)
+        fields = (cells.diagonal, self.source, cells.inverse)
+        heat_pass(RATE, temperature, cells.faces, fields, temperature, temperature, NONE, self.temperature)
 
 
 def react(cells: Cells, temperature: Array, extent: Array, source: Array) -> Array:
@@ -106,35 +108,25 @@ class Step:
         self.extent = extent + begin * step * rates.extent
         loss, back, loss_back = begin * step * rates.loss, extent, 0.0
         behind, source = temperature.copy(), cells.base.copy()
+        fields = (cells.diagonal, source, cells.inverse)
         for row in rows:
             rate = react(cells, self.temperature, self.extent, source)
             lost = leaving(cells, self.temperature)
-            heat_stage(
-                self.temperature,
-                *cells.faces,
-                cells.diagonal,
-                source,
-                cells.inverse,
-                temperature,
-                rates.temperature,
-                row,
-                behind,
-            )
+            heat_pass(STAGE, self.temperature, cells.faces, fields, temperature, rates.temperature, row, behind)
             self.temperature, behind = behind, self.temperature
             values = row[0] * extent + row[1] * self.extent + row[2] * back + row[3] * rate + row[4] * rates.extent
             self.extent, back = values, self.extent
             loss, loss_back = row[1] * loss + row[2] * loss_back + row[3] * lost + row[4] * rates.loss, loss
         self.loss = loss
         self.rates = rates_after(cells, self.temperature, self.extent, source, behind)
-        self.error = heat_end(
+        self.error = heat_pass(
+            END,
             self.temperature,
-            *cells.faces,
-            cells.diagonal,
-            source,
-            cells.inverse,
+            cells.faces,
+            fields,
             temperature,
             rates.temperature,
-            step,
+            np.array([0.4 * step]),
             self.rates.temperature,
         )
         drift = 0.8 * (extent - self.extent) + 0.4 * step * (rates.extent + self.rates.extent)

@@ -6,58 +6,61 @@ from numba import njit, prange
 from vertecast.kernels.diffusion_compiled import _row
 from vertecast.kernels.elastic_compiled import _OPTIONS
 
-
-@njit(parallel=True, **_OPTIONS)
-def heat_rate(u, tx, ty, tz, diagonal, source, inverse, out):  # type: ignore[no-untyped-def]
-    """Write (source - A u) / capacity."""
-    nx, ny, nz = u.shape
-    for i in prange(nx):
-        y = np.empty(nz)
-        for j in range(ny):
-            _row(i, j, u, tx, ty, tz, diagonal, y)
-            target, gain, light = out[i, j], source[i, j], inverse[i, j]
-            for k in range(nz):
-                target[k] = (gain[k] - y[k]) * light[k]
+RATE, STAGE, END = 0, 1, 2
+SERIAL_CELLS = 30_000
+"""Below this, waking threads costs more than they save."""
 
 
-@njit(parallel=True, **_OPTIONS)
-def heat_stage(u, tx, ty, tz, diagonal, source, inverse, first, rate, weights, out):  # type: ignore[no-untyped-def]
-    """Advance ``out`` (two stages back) to the next: weights of first, u, out, rate of u, rate of first."""
-    nx, ny, nz = u.shape
-    for i in prange(nx):
-        y = np.empty(nz)
-        for j in range(ny):
-            _row(i, j, u, tx, ty, tz, diagonal, y)
-            target, gain, light = out[i, j], source[i, j], inverse[i, j]
-            here, begin, began = u[i, j], first[i, j], rate[i, j]
+@njit(**_OPTIONS)
+def _plane(i, mode, u, tx, ty, tz, diagonal, source, inverse, first, rate, weights, out):  # type: ignore[no-untyped-def]
+    """Work one plane of cells; return the largest estimated error (END)."""
+    _, ny, nz = u.shape
+    y = np.empty(nz)
+    most = 0.0
+    for j in range(ny):
+        _row(i, j, u, tx, ty, tz, diagonal, y)
+        gain, light = source[i, j], inverse[i, j]
+        for k in range(nz):
+            y[k] = (gain[k] - y[k]) * light[k]
+        target, here, begin, began = out[i, j], u[i, j], first[i, j], rate[i, j]
+        if mode == RATE:
+            target[:] = y
+        elif mode == STAGE:
             for k in range(nz):
                 target[k] = (
                     weights[0] * begin[k]
                     + weights[1] * here[k]
                     + weights[2] * target[k]
-                    + weights[3] * ((gain[k] - y[k]) * light[k])
+                    + weights[3] * y[k]
                     + weights[4] * began[k]
                 )
+        else:
+            target[:] = y
+            for k in range(nz):
+                most = max(most, abs(0.8 * (begin[k] - here[k]) + weights[0] * (began[k] + y[k])))
+    return most
+
+
+@njit(**_OPTIONS)
+def _serial(mode, u, tx, ty, tz, diagonal, source, inverse, first, rate, weights, out, worst):  # type: ignore[no-untyped-def]
+    for i in range(u.shape[0]):
+        worst[i] = _plane(i, mode, u, tx, ty, tz, diagonal, source, inverse, first, rate, weights, out)
 
 
 @njit(parallel=True, **_OPTIONS)
-def heat_end(u, tx, ty, tz, diagonal, source, inverse, first, rate, step, out):  # type: ignore[no-untyped-def]
-    """Write the rate at the end of a step; return the largest estimated error of the step."""
-    nx, ny, nz = u.shape
-    worst = np.zeros(nx)
-    for i in prange(nx):
-        y = np.empty(nz)
-        most = 0.0
-        for j in range(ny):
-            _row(i, j, u, tx, ty, tz, diagonal, y)
-            target, gain, light = out[i, j], source[i, j], inverse[i, j]
-            here, begin, began = u[i, j], first[i, j], rate[i, j]
-            for k in range(nz):
-                target[k] = (gain[k] - y[k]) * light[k]
-            for k in range(nz):
-                most = max(most, abs(0.8 * (begin[k] - here[k]) + 0.4 * step * (began[k] + target[k])))
-        worst[i] = most
-    top = 0.0
-    for i in range(nx):
-        top = max(top, worst[i])
-    return top
+def _parallel(mode, u, tx, ty, tz, diagonal, source, inverse, first, rate, weights, out, worst):  # type: ignore[no-untyped-def]
+    for i in prange(u.shape[0]):
+        worst[i] = _plane(i, mode, u, tx, ty, tz, diagonal, source, inverse, first, rate, weights, out)
+
+
+def heat_pass(mode, u, faces, fields, first, rate, weights, out):  # type: ignore[no-untyped-def]
+    """Run one pass over all cells; return the largest estimated error (END), else zero.
+
+    RATE writes (source - A u) / capacity to ``out``. STAGE advances ``out``, which holds two stages back, to the next
+    by the weights of first, u, out, rate of u and rate of first. END writes the rate and compares the ends of the
+    step; its only weight is 0.4 times the step. ``fields`` are diagonal, source and one over the capacity.
+    """
+    worst = np.zeros(u.shape[0])
+    work = _serial if u.size < SERIAL_CELLS else _parallel
+    work(mode, u, *faces, *fields, first, rate, weights, out, worst)
+    return float(worst.max())

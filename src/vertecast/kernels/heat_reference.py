@@ -1,4 +1,4 @@
-"""Plain reference of :mod:`vertecast.kernels.heat`: a sparse matrix written out, and SciPy's implicit integrator."""
+"""Plain reference of :mod:`vertecast.kernels.heat`: a sparse matrix written out, and SciPy's integrator."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def conduction_matrix(conductor: Conductor) -> sparse.csr_matrix:
 def reference_heat(
     conductor: Conductor, reaction: Reaction | None, state: HeatState, until: float, *, tolerance: float = 1e-9
 ) -> HeatState:
-    """Advance by the implicit method of Radau at a tight tolerance; for small grids, and a fixed ceiling."""
+    """Advance by the Dormand-Prince method of order 8 at a tight tolerance; for small grids, and a fixed ceiling."""
     matrix, capacity = conduction_matrix(conductor), conductor.capacity.ravel()
     given = (conductor.outlet * conductor.ambient).ravel()
     size = capacity.size
@@ -46,7 +46,7 @@ def reference_heat(
         return np.concatenate([power / capacity, rate])
 
     start = np.concatenate([state.temperature.ravel(), state.extent])
-    found = solve_ivp(rates, (state.time, until), start, method="Radau", rtol=tolerance, atol=tolerance)
+    found = solve_ivp(rates, (state.time, until), start, method="DOP853", rtol=tolerance, atol=tolerance)
     end = found.y[:, -1]
     kelvin = end[:size].reshape(conductor.capacity.shape)
     return HeatState(until, kelvin, end[size:], state.ceiling)
