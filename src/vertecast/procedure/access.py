@@ -24,7 +24,9 @@ def access(state: State, level: Level, needle: Needle) -> State:
     """
     one = state.at(level)
     require_tip_in_bone(needle, one.bed.site)
-    state = state.with_level(level, replace(one, needles=MappingProxyType({**one.needles, needle.side: needle})))
+    placed = MappingProxyType({**one.needles, needle.side: needle})
+    tools = MappingProxyType({**one.tools, needle.side: needle})
+    state = state.with_level(level, replace(one, needles=placed, tools=tools))
     tip = np.round(needle.tip_lps, 3)
     data = {"tip_x_mm": float(tip[0]), "tip_y_mm": float(tip[1]), "tip_z_mm": float(tip[2])}
     return state.with_event(EventKind.ACCESS, level, needle.side, data)

@@ -101,8 +101,7 @@ def draw_bed(site: Site, seed: int | None, *, sealed: Collection[Route] = ()) ->
     if seed is not None:
         shell = drawn_shell(shell, site, shell_data.values, rng)
     shell = with_cleft_break(shell, site, shell_data.values)
-    bed = make_bed(site, shell, veins, sealed=sealed)
-    return bed
+    return make_bed(site, shell, veins, sealed=sealed)
 
 
 def make_bed(site: Site, shell: Shell, veins: tuple[Vein, ...], *, sealed: Collection[Route] = ()) -> Bed:

@@ -65,7 +65,7 @@ class Injection:
     def __post_init__(self) -> None:
         if not (np.isfinite(self.volume) and self.volume > 0.0):
             raise ParameterError(
-                f"{self.level} {self.side}: volume of {self.volume} mm3 must be above 0; leave the injection out instead"
+                f"{self.level} {self.side}: {self.volume} mm3 of cement must be above 0; leave the injection out"
             )
 
 
@@ -205,7 +205,7 @@ def _step(
     leaks = updated_leaks(level.leaks, leaked_by_route(level.bed, flow), state.time, settings.onset_volume)
     for route, leak in leaks.items():
         if leak.onset is not None and level.leaks[route].onset is None:
-            data = {"route": str(route), "volume_ml": leak.volume / 1000.0}
+            data: Mapping[str, Datum] = {"route": str(route), "volume_ml": leak.volume / 1000.0}
             state = state.with_event(EventKind.LEAK, injection.level, injection.side, data)
     reached = (flow.saturation >= _REACHED) & ~np.isfinite(level.arrival)
     pushed = flow.ledger.injected[run.name] - flow.ledger.needle.get(run.name, 0.0)
@@ -233,9 +233,11 @@ def _reason(run: _Run, level: LevelState, before: LevelState, time: float) -> St
         return StopReason.WORKING_TIME
     if consistency(run.age(time), run.cement.rheology) >= _SET * run.cement.rheology.plateau:
         return StopReason.CUT_OFF  # set in the needle, whatever rules are on
-    if control is Control.PRESSURE and rate < settings.least_rate:
-        if StopReason.PRESSURE_LIMIT in injection.rules or rate <= _STANDSTILL * settings.rate:
-            return StopReason.PRESSURE_LIMIT
+    slow = _STANDSTILL * settings.rate
+    if StopReason.PRESSURE_LIMIT in injection.rules:
+        slow = max(slow, settings.least_rate)
+    if control is Control.PRESSURE and rate < slow:
+        return StopReason.PRESSURE_LIMIT
     return noticed(level, before, injection.rules, settings)
 
 

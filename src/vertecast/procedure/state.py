@@ -47,6 +47,7 @@ class LevelState:
     ----------
     bed : what the cement flows into
     needles : those in place
+    tools : every needle that was placed
     flow : cement in the bed; None before the first injection
     arrival : (nx, ny, nz), s on the procedure's clock when a cell was first reached; infinite where it was not
     temperature : (nx, ny, nz), K
@@ -55,6 +56,7 @@ class LevelState:
     ended : s, when the last injection ended
     heat : temperature, conversion and dose of the site with its surroundings; None before the first cement
     waited : s by which conduction lags behind the flow
+    heat_ended : s of the heat's own clock when the last injection ended; None before the cure
     cured : whether curing is done
     """
 
@@ -65,8 +67,10 @@ class LevelState:
     temperature: Field
     leaks: Mapping[Route, Leak]
     injected: Mapping[Side, float]
+    tools: Mapping[Side, Needle] = field(default_factory=dict)
     ended: float | None = None
     heat: ExothermState | None = None
+    heat_ended: float | None = None
     cured: bool = False
     peak_pressure: float = quantity("MPa", "highest pressure at the syringe so far", default=0.0)
     waited: float = quantity("s", "time by which conduction lags behind the flow", default=0.0)

@@ -186,7 +186,7 @@ def visited_cells(site: Site, vein: Vein) -> NDArray[np.intp]:
     near = near[np.sort(order)]
     fits = ((near >= 0) & (near < site.grid.shape)).all(axis=1)
     near = near[fits]
-    return near[site.own[tuple(near.T)]]
+    return np.asarray(near[site.own[tuple(near.T)]])
 
 
 def vein_mask(site: Site, veins: tuple[Vein, ...]) -> Mask:

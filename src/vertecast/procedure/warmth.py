@@ -78,3 +78,14 @@ def conducted(level: LevelState, cement: Cement) -> LevelState:
         temperature=np.where(wet, heat.temperature, 0.0), conversion=np.where(wet, heat.conversion, 0.0)
     )
     return replace(level, flow=flow, heat=heat, temperature=np.array(heat.temperature), waited=0.0)
+
+
+def rested(level: LevelState, seconds: float, cement: Cement) -> LevelState:
+    """Return the level after a pause without flow: the cement in it ages, cures and warms."""
+    flow = level.flow
+    if flow is None or seconds <= 0.0:
+        return level
+    wet = flow.saturation > 0.0
+    age = np.array(flow.carried["age"])
+    age[wet] += ageing_rate(level.temperature[wet], cement.rheology) * seconds
+    return conducted(replace(level, flow=flow.with_carried(age=age), waited=level.waited + seconds), cement)
