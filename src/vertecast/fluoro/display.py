@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from vertecast.devices.carm import View
 from vertecast.fluoro.settings import Display
@@ -29,6 +30,7 @@ from vertecast.kernels.project_signal import (
 _LEAST_SIGNAL = 0.5
 _LEAST_RANGE = 0.2
 _BLOCK_SPREAD = 0.9
+_OPENING = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +55,10 @@ def bands(frame: NDArray[np.float32], view: View, display: Display) -> NDArray[n
     pixel = view.carm.pixel_mm[0]
     convolve_rows_columns(out[0], gaussian_taps(display.finest / pixel), np.empty_like(frame), out[1])
     _smooth(out[0], max(1, round(display.fine / pixel)), out[2])
-    squares = out[1] * out[1]
+    tissue = _without_dense(out[1], pixel, display)
+    squares = tissue * tissue
     for index, width in enumerate((display.middle, display.broad), start=3):
-        _smooth_within(out[1], squares, max(1, round(width / pixel)), display.edge, out[index])
+        _smooth_within(tissue, squares, max(1, round(width / pixel)), display.edge, out[index])
     return out
 
 
@@ -93,6 +96,24 @@ def _blend(parted: NDArray[np.float32], shade: float, display: Display) -> NDArr
     shares = np.asarray(display.gains, np.float32) * limits
     blend_bands(parted, np.float32(display.noise_floor), limits, shares, np.float32(shade), mixed)
     return mixed
+
+
+def _without_dense(image: NDArray[np.float32], pixel: float, display: Display) -> NDArray[np.float32]:
+    """Press down what stands above tissue: needles, balloon and cement, so that they stay out of the shades and black.
+
+    They are narrow, so an opening of the coarse picture shows how dense the body around them is.
+    """
+    block = max(1, round(display.instrument / (_OPENING * pixel)))
+    shape = image.shape[0] // block, image.shape[1] // block
+    if min(shape) < 2:
+        return image
+    small = np.empty(shape, np.float32)
+    block_means(image, block, small)
+    around = np.ascontiguousarray(ndimage.grey_opening(small, size=(_OPENING, _OPENING)))
+    around += np.float32(display.dense)
+    out = np.empty_like(image)
+    spread_blocks(around, block, out)
+    return np.minimum(image, out, out=out)
 
 
 def _smooth(image: NDArray[np.float32], block: int, out: NDArray[np.float32]) -> None:

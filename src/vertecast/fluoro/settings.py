@@ -59,6 +59,8 @@ class Display:
     gains: tuple[float, ...] = quantity("1", "gain of faint contrast in each band")
     contrasts: tuple[float, ...] = quantity("1", "logarithmic contrast raised half as much, in each band")
     edge: float = quantity("1", "logarithmic step taken for a border of lung or skin")
+    instrument: float = quantity("mm", "widest picture of a needle, balloon or cement")
+    dense: float = quantity("1", "logarithmic step above the surroundings taken for metal or cement")
     shade: float = quantity("1", "range on the screen of what is broader")
     noise_floor: float = quantity("1", "finest contrast taken for noise")
     ends: float = quantity("%", "part of the field shown as black, and as white")
