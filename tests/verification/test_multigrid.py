@@ -1,4 +1,6 @@
-"""Multigrid's promise: iterations that hardly grow with the grid or the contrast, with void outside and long voxels."""
+"""Multigrid's promise: iterations that hardly grow with grid or contrast, void outside, long voxels; little memory."""
+
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -8,8 +10,8 @@ from vertecast.kernels.constraints import Constraints
 from vertecast.kernels.elastic import prepare_elastic, solve
 
 
-def column_iterations(n, contrast, spacing=(1.0, 1.0, 1.0)):
-    """Iterations for an elliptic column in a stiff shell, random inside, void outside, between bonded faces."""
+def column(n, contrast, spacing=(1.0, 1.0, 1.0)):
+    """Mesh, moduli and constraints of an elliptic column in a stiff shell, void outside, between bonded faces."""
     rng = np.random.default_rng(n)
     x = (np.arange(n) + 0.5) / n - 0.5
     inside = (x[:, None] / 0.47) ** 2 + (x[None, :] / 0.36) ** 2
@@ -21,8 +23,12 @@ def column_iterations(n, contrast, spacing=(1.0, 1.0, 1.0)):
     fixed[..., 0] = fixed[..., -1] = True
     values = np.zeros(fixed.shape)
     values[2, ..., -1] = -0.01
-    system = prepare_elastic(mesh, *lame_parameters(mesh.pack(young), 0.3), Constraints(fixed, values))
-    return solve(system).report.iterations
+    return mesh, lame_parameters(mesh.pack(young), 0.3), Constraints(fixed, values)
+
+
+def column_iterations(n, contrast, spacing=(1.0, 1.0, 1.0)):
+    mesh, moduli, constraints = column(n, contrast, spacing)
+    return solve(prepare_elastic(mesh, *moduli, constraints)).report.iterations
 
 
 def test_iterations_hardly_grow_with_the_grid():
@@ -38,3 +44,17 @@ def test_iterations_stay_few_at_high_contrast(contrast, limit):
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 3.0), (3.0, 1.0, 1.0), (1.0, 4.0, 2.0)])
 def test_long_voxels_cost_few_iterations(spacing):
     assert column_iterations(24, 100, spacing) <= 35
+
+
+def test_arrays_take_at_most_150_bytes_for_each_free_degree_of_freedom():
+    mesh, moduli, constraints = column(40, 100)
+    free = np.count_nonzero(mesh.nodes & ~constraints.fixed)
+    solve(prepare_elastic(mesh, *moduli, constraints))  # what compiling and importing take is not counted
+    tracemalloc.start()
+    try:
+        found = solve(prepare_elastic(mesh, *moduli, constraints))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found.displacement.nbytes / free > 8  # the answer alone is counted, so the check can fail
+    assert peak / free < 150
