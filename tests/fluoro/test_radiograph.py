@@ -187,10 +187,40 @@ def test_truncation_padding_and_couch_are_said() -> None:
     assert json.dumps(radiograph(body, view_at(64), settings=SETTINGS, options=OPEN).as_json())
 
 
+def test_truncation_is_in_the_metadata_of_each_image(tmp_path: Path) -> None:
+    import pydicom
+    from PIL import Image
+
+    from vertecast.imaging.write import write_nifti
+    from vertecast.pipeline.radiograph import RadiographCase, radiograph_case
+
+    volume = water_block()
+    ct = write_nifti(tmp_path / "ct.nii.gz", Volume(np.roll(volume.hu, -4, axis=0), volume.grid))
+    radiograph_case(RadiographCase(ct=ct, columns=64, dicom=True), tmp_path / "out")
+    sentence = "the body is cut at the CT's faces"
+    assert sentence in pydicom.dcmread(tmp_path / "out" / "radiograph.dcm").ImageComments
+    with Image.open(tmp_path / "out" / "radiograph.png") as picture:
+        assert sentence in picture.text["Warning"]  # type: ignore[attr-defined]
+    assert sentence in " ".join(json.loads((tmp_path / "out" / "radiograph.json").read_text())["warnings"])
+    assert sentence in (tmp_path / "out" / "manifest.json").read_text()
+
+
 def test_refusals() -> None:
     outside = View(SETTINGS.carm.binned(64), Pose.tilted([500.0, 0, 0]))
     with pytest.raises(GeometryError, match="is outside the CT"):
         radiograph(BODY, outside, settings=SETTINGS)
+    volume = water_block((160, 50, 60))
+    hu = volume.hu.copy()
+    hu[40:] = -1024
+    beside = Body(Volume(hu, volume.grid), SETTINGS.physics, SETTINGS.tissue)
+    with pytest.raises(GeometryError, match="no ray meets tissue; move the table"):
+        radiograph(beside, View(SETTINGS.carm.binned(64), Pose.tilted([140.0, 0, 0])), settings=SETTINGS)
+    nearly = radiograph(beside, View(SETTINGS.carm.binned(64), Pose.tilted([-20.0, 0, 0])), settings=SETTINGS)
+    assert nearly.pixels.std() > 0
+    with pytest.raises(GeometryError, match="has no area"):
+        SETTINGS.carm.binned(0)
+    with pytest.raises(GeometryError, match="is beyond the gantry"):
+        view_at(lao_deg=150.0)
     with pytest.raises(GeometryError, match="leave no field"):
         Collimation(left=0.6, right=0.5)
     with pytest.raises(ParameterError, match="must be positive"):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from vertecast.core.errors import GeometryError
 from vertecast.core.parameters import ParameterUse
 from vertecast.devices.carm import Lying, View
 from vertecast.fluoro.body import Body
@@ -19,6 +20,7 @@ from vertecast.imaging.volume import Volume
 from vertecast.kernels.project_signal import beer_lambert
 
 _LEAST_FIELD = 0.3
+_LEAST_PATH = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +160,11 @@ class Options:
 def make_background(body: Body, view: View, settings: Settings, options: Options, *, kerma_mgy: float) -> Background:
     """Project the patient, set the exposure and compute the primary signal of one view."""
     paths = body.paths(view, oversampling=options.oversampling, threads=options.threads)
+    if not (paths.sum(axis=0) > _LEAST_PATH).any():
+        raise GeometryError(
+            f"the beam misses the patient: with {view.angles} about {np.round(view.pose.isocentre_lps, 1).tolist()} mm "
+            f"(LPS) no ray meets tissue; move the table until the body is in the field"
+        )
     technique = automatic_technique(settings, paths, kerma_mgy=kerma_mgy, kvp=options.kvp)
     width, height = view.carm.pixel_mm
     weights = technique.weights(settings, width * height)

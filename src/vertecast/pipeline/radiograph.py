@@ -156,6 +156,8 @@ def _write(case: RadiographCase, taken: Radiograph, staging: Path) -> dict[str, 
     outputs = {"radiograph.png": f"{case.view.value} view, {taken.view.angles}", MANIFEST: "this file"}
     shown = marked(taken.pixels, taken.view.pose, caption(taken.view, taken.technique))
     fields = {"Software": "Vertecast", "Description": "Simulated; research and education, not a medical device"}
+    if taken.warnings:
+        fields["Warning"] = " ".join(taken.warnings)
     write_png(staging / "radiograph.png", shown, fields)
     write_json(staging / "radiograph.json", taken.as_json())
     outputs["radiograph.json"] = "geometry, exposure, dose and warnings"
