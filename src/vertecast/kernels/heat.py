@@ -73,10 +73,14 @@ class HeatState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeatControl:
-    """How exactly to advance: largest local error of one step, and the limits of a step."""
+    """How exactly to advance: largest local error of one step, and the limits of a step, s.
+
+    ``kelvin`` is absolute; ``extent`` is relative to the extent itself, for what starts small and feeds itself is late
+    or early by its relative error.
+    """
 
     kelvin: float = 0.004
-    extent: float = 6e-5
+    extent: float = 5e-4
     shortest: float = 1e-6
     longest: float = 60.0
 
@@ -208,7 +212,7 @@ class _Run:
     def advance(self, until: float) -> None:
         """Take one step, as long as the tolerance allows."""
         now, control = self.state, self.control
-        fastest = self.fastest + self._stiffness()
+        fastest = max(self.fastest + self._stiffness(), 1 / control.longest)
         wanted = 0.25 / fastest if now.step is None else now.step
         ceiling = min(control.longest, longest_step(fastest))
         while True:

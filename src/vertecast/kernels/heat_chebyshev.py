@@ -17,6 +17,8 @@ Array = NDArray[Any]
 DAMPING = 2 / 13
 MOST_STAGES = 250
 NONE = np.zeros(1)
+_TRACE = 1e-9
+"""Extent below which only its absolute error counts."""
 
 
 def stages_for(step: float, fastest: float) -> int:
@@ -130,7 +132,8 @@ class Step:
             self.rates.temperature,
         )
         drift = 0.8 * (extent - self.extent) + 0.4 * step * (rates.extent + self.rates.extent)
-        self.extent_error = float(np.abs(drift).max(initial=0.0))
+        share = np.abs(drift) / np.maximum(np.abs(self.extent), _TRACE)
+        self.extent_error = float(share.max(initial=0.0))
 
 
 def rates_after(cells: Cells, temperature: Array, extent: Array, source: Array, out: Array) -> Rates:

@@ -20,8 +20,8 @@ GAS = 8.314462618
 DEFAULT_KINETICS = "li_2003"
 _EDGE, _NODES = 40.0, 4001
 """Range and nodes of the table over log(x / (1 - x)); 4e-18 from either end."""
-_QUIET = 0.05
-"""K: temperature change within one substep of a history; 1e-6 of the rate."""
+_QUIET = 0.025
+"""K: temperature change within one substep of a history; 2e-7 of the rate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,18 +116,22 @@ def advance_cure(
     conversion, kelvin, span = _checked(w, temperature, dt)
     top = np.maximum(np.asarray(reached, float), reachable(kelvin, law))
     conversion, top, kelvin, span = np.broadcast_arrays(conversion, top, kelvin, span)
+    return _advanced(conversion, top, speed(kelvin, law) * span, law, _clock(law.kinetics)), np.array(top)
+
+
+def _advanced(conversion: Array, top: Array, elapsed: Array, law: CureLaw, table: tuple[Array, Array, Array]) -> Array:
+    """Conversion after ``elapsed`` = K dt; see :func:`advance_cure`."""
     k = law.kinetics
     share = conversion / top
     alive = (share > 0) & (share < 1)
     x = np.where(alive, share, 0.5)
-    table = _clock(k)
     here = np.clip(np.log(x) - np.log1p(-x), -_EDGE, _EDGE)
-    target = _at(here, table) + top ** (k.growth + k.approach - 1) * speed(kelvin, law) * span
+    target = _at(here, table) + top ** (k.growth + k.approach - 1) * elapsed
     there = np.interp(target, table[0], table[2])
     for _ in range(3):
         there = np.clip(there - (_at(there, table) - target) / _slope(there, k), here, _EDGE)
     after = np.where(alive, top / (1 + np.exp(-there)), conversion)
-    return np.maximum(after, conversion), np.array(top)
+    return np.asarray(np.maximum(after, conversion))
 
 
 def cure_history(times: ArrayLike, temperatures: ArrayLike, law: CureLaw, w: float | None = None) -> Array:
@@ -138,13 +142,15 @@ def cure_history(times: ArrayLike, temperatures: ArrayLike, law: CureLaw, w: flo
     t, kelvin = np.asarray(times, float), np.asarray(temperatures, float)
     if t.ndim != 1 or t.shape != kelvin.shape or np.any(np.diff(t) <= 0):
         raise ParameterError("a cure history needs rising times with one temperature each")
-    now = np.asarray(law.kinetics.start if w is None else w, float)
-    top = reachable(kelvin[0], law)
+    now, _, _ = _checked(law.kinetics.start if w is None else w, kelvin, np.diff(t))
+    top, table = reachable(kelvin[0], law), _clock(law.kinetics)
     result = [float(now)]
     for first, last, dt in zip(kelvin[:-1], kelvin[1:], np.diff(t), strict=True):
         count = max(1, int(np.ceil(abs(last - first) / _QUIET)))
-        for part in (np.arange(count) + 0.5) / count:
-            now, top = advance_cure(now, top, first + part * (last - first), dt / count, law)
+        for middle in first + (np.arange(count) + 0.5) / count * (last - first):
+            top = np.maximum(top, reachable(middle, law))
+            now = _advanced(now, top, speed(middle, law) * dt / count, law, table)
+            top = np.maximum(top, reachable(middle + 0.5 / count * (last - first), law))
         result.append(float(now))
     return np.array(result)
 
