@@ -5,11 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vertecast.core.frames import LPS, Transform
 from vertecast.devices.carm import View
 from vertecast.fluoro.body import Body, cone_through, integrate
 from vertecast.fluoro.scene import Ball, ClosedSurface, Scene, Shape, Tube, VoxelField
-from vertecast.imaging.grid import VOXEL, Grid
 from vertecast.kernels.project import make_stack
 from vertecast.kernels.project_shapes import ball_paths, surface_paths, tube_paths
 from vertecast.physics.attenuation import Material
@@ -122,7 +120,7 @@ def _outline(shape: Shape) -> NDArray[np.float64]:
     if isinstance(shape, ClosedSurface):
         return shape.vertices_lps
     if isinstance(shape, VoxelField):
-        return _trimmed(shape)[1].corners_lps
+        return shape.trimmed[1].corners_lps
     if isinstance(shape, Ball):
         centres, radius = shape.centre_lps[None], shape.radius
     else:
@@ -153,21 +151,8 @@ def _tube_profile(tube: Tube, body: Body) -> NDArray[np.float32]:
     return body.densities(tube.start_lps + places[:, None] * (tube.end_lps - tube.start_lps))
 
 
-def _trimmed(field: VoxelField) -> tuple[NDArray[np.float32], Grid]:
-    """Cut a field to the box of what is not zero, with one voxel around it; the border falls to zero in it."""
-    filled = field.fraction > 0
-    along = [np.flatnonzero(filled.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
-    low = np.array([places[0] if len(places) else 0 for places in along])
-    high = np.array([places[-1] + 1 if len(places) else 1 for places in along])
-    part = field.fraction[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-    padded = np.pad(part, 1)
-    matrix = field.grid.lps_from_voxel.matrix.copy()
-    matrix[:3, 3] = field.grid.to_lps(low - 1)
-    return padded, Grid(padded.shape, Transform(matrix, LPS, VOXEL))
-
-
 def _field_footprint(field: VoxelField, view: View, body: Body, window: Window) -> Footprint:
-    fraction, grid = _trimmed(field)
+    fraction, grid = field.trimmed
     cone = cone_through(view, grid).windowed(*window)
     fields = [fraction]
     if field.displaces:

@@ -1,6 +1,7 @@
 """What the operator brings into the beam, as plain shapes in LPS millimetres: tubes, balls, closed surfaces, fields."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,6 +145,23 @@ class VoxelField:
             raise GeometryError(
                 f"field of fractions spans {fraction.min():g} to {fraction.max():g}; every value must lie in [0, 1]"
             )
+
+
+    @cached_property
+    def trimmed(self) -> tuple[NDArray[np.float32], Grid]:
+        """The box of what is not zero, with one voxel of zeros around it, and its grid.
+
+        All that is projected, so a grid may be as large as the vertebra while the cement in it is still small.
+        """
+        filled = self.fraction > 0
+        along = [np.flatnonzero(filled.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
+        low = np.array([places[0] if len(places) else 0 for places in along])
+        high = np.array([places[-1] + 1 if len(places) else 1 for places in along])
+        part = self.fraction[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+        padded = np.pad(part, 1)
+        matrix = self.grid.lps_from_voxel.matrix.copy()
+        matrix[:3, 3] = self.grid.to_lps(low - 1)
+        return padded, Grid.from_affine(padded.shape, matrix)
 
 
 Shape = Tube | Ball | ClosedSurface | VoxelField
