@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import numpy as np
@@ -12,7 +13,8 @@ from vertecast.cli import app
 from vertecast.cli.info import read_schema
 from vertecast.core.levels import Level
 from vertecast.imaging.grid import Grid
-from vertecast.imaging.volume import LabelMap
+from vertecast.imaging.read import read_labels
+from vertecast.imaging.volume import LabelMap, Volume
 from vertecast.imaging.write import write_nifti
 from vertecast.pipeline.needles import read_needles
 from vertecast.spine.phantom.arch import arch_parts
@@ -164,9 +166,46 @@ def test_a_bad_patient_file_is_refused_before_anything_is_measured(labels: Path,
     assert not (tmp_path / "run").exists()
 
 
-def test_body_only_labels_are_refused(labels: Path, tmp_path: Path) -> None:
-    from vertecast.imaging.read import read_labels
+CLEFT = np.array([4.0, -5.0, 4.0])
 
+
+@pytest.fixture(scope="module")
+def with_cleft(labels: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Plan the case on a CT that shows gas at a known place in the body."""
+    whole = read_labels(labels, dialect="verse")
+    points = whole.grid.to_lps(np.moveaxis(np.indices(whole.grid.shape), 0, -1))
+    hu = np.where(whole.labels > 0, 160.0, 40.0) + np.random.default_rng(5).normal(0.0, 8.0, whole.grid.shape)
+    hu[(((points - CLEFT) / [7.0, 5.0, 2.6]) ** 2).sum(axis=-1) < 1.0] = -500.0
+    folder = tmp_path_factory.mktemp("cleft")
+    write_nifti(folder / "ct.nii.gz", Volume(hu.astype(np.int16), whole.grid))
+    call = ["plan", str(folder / "ct.nii.gz"), "--labels", str(labels), "--dialect", "verse", "--level", "L2"]
+    result = RUNNER.invoke(app, [*call, "--procedure", "vertebroplasty", "--json"])
+    assert result.exit_code == 0, result.output
+    return dict(json.loads(result.output))
+
+
+def test_a_measured_cleft_becomes_the_target(with_cleft: dict[str, Any], run: Path) -> None:
+    level = with_cleft["levels"]["L2"]
+    assert level["target"]["kind"] == "cleft"
+    assert "the gas cleft of" in level["target"]["reason"]
+    assert level["target"]["focus_lps_mm"] == pytest.approx(CLEFT, abs=0.7)
+    to_midline = [n for p in level["plans"] for n in p["needles"] if n["target"] == "midline"]
+    assert all(n["target_lps_mm"] == pytest.approx(CLEFT, abs=0.7) for n in to_midline)
+    needles = level["plans"][0]["needles"]
+    usual = json.loads((run / "plan.json").read_text())["levels"]["L2"]["plans"][0]["needles"]
+    heights = [[n["target_lps_mm"][2] for n in some] for some in (needles, usual)]
+    assert heights[0] == pytest.approx([CLEFT[2]] * len(needles), abs=0.7), "both needles aim at the cleft's height"
+    assert abs(heights[1][0] - CLEFT[2]) > 0.7, "without it they aim elsewhere"
+    jsonschema.validate(with_cleft, read_schema("plan"))
+
+
+def test_with_a_ct_lung_and_skin_are_checked_or_it_is_said_why_not(with_cleft: dict[str, Any]) -> None:
+    gates = {g["gate"]: g for g in with_cleft["levels"]["L2"]["plans"][0]["needles"][0]["gates"]}
+    assert gates["lung"]["passed"] is True
+    assert (gates["skin"]["passed"], gates["skin"]["note"]) == (None, "not checked: the image ends before the skin")
+
+
+def test_body_only_labels_are_refused(labels: Path, tmp_path: Path) -> None:
     whole = read_labels(labels, dialect="verse")
     points = whole.grid.to_lps(np.moveaxis(np.indices(whole.grid.shape), 0, -1))
     body = np.where(points[..., 1] < 12.0, whole.labels, 0).astype(np.int16)

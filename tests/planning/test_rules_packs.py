@@ -499,6 +499,22 @@ def test_rand_2018_has_576_rows_and_each_is_the_published_summary() -> None:
     assert any("29 % are appropriate" in note for note in load_pack("rand_ucla_2018").notes)
 
 
+def test_no_reading_of_the_rand_2018_summary_gives_the_published_share() -> None:
+    """Three conditions, two, or two with a loss above 40 % counted twice: 29, 42 and 43 %, against 46 % published."""
+    shares = []
+    for needed, heavy in ((3, 1), (2, 1), (2, 2)):
+        appropriate = 0
+        for row in data_file("rules/rand_ucla_2018.csv").read_text().splitlines()[1:]:
+            _, imaging, height, kyphosis, progression, evolution, impact, _ = row.split(",")
+            signs = {"under_25": 0, "25_to_40": 1, "over_40": heavy}[height]
+            signs += (kyphosis == "yes") + (progression == "yes") + (impact == "severe")
+            appropriate += imaging == "positive" and (evolution == "worsened" or signs >= needed)
+        shares.append(appropriate / 576)
+    assert shares == pytest.approx([0.2917, 0.4167, 0.4306], abs=5e-4)
+    assert max(shares) < 0.46
+    assert any("42 % would be appropriate, and 43 %" in note for note in load_pack("rand_ucla_2018").notes)
+
+
 def test_sins_spans_0_to_18_and_pain_ends_at_0() -> None:
     score = load_pack("sins").score
     assert score is not None
