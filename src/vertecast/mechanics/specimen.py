@@ -184,6 +184,6 @@ def _warnings(anatomy: Anatomy, calibration: HuCalibration, bone: Mask, dense: f
     marrow = 1.0 - float(bone.mean())
     if marrow > 0.02:
         said.append(f"{anatomy.level}: {100 * marrow:.0f} % of the body's voxels are below the bone floor: marrow")
-    if dense > 0.0:
+    if dense >= 0.001:
         said.append(f"{anatomy.level}: {100 * dense:.1f} % of the body's voxels exceed the density law's range")
     return tuple(said)

@@ -6,8 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
+from vertecast.kernels.foam_law import NO_SIDEWAYS
 from vertecast.mechanics.settings import Support
 from vertecast.mechanics.strength import Strength, StrengthResult
 
@@ -19,25 +21,25 @@ _HIGHEST_STRAIN = 0.06  # end of the colour scale
 def draw_strength(found: Strength, path: Path) -> None:
     """Draw the curves, and sagittal and coronal cuts through the body's middle for each alpha, to a PNG."""
     columns = 2 + len(found.results)
-    figure = Figure(figsize=(3.4 * columns, 6.4), layout="constrained")
+    figure = Figure(figsize=(3.4 * columns, 7.0), layout=ConstrainedLayoutEngine(hspace=0.08))
     grid = figure.add_gridspec(2, columns, width_ratios=[1.5] + [1.0] * (columns - 1))
     _draw_curves(figure.add_subplot(grid[:, 0]), found)
     body = np.isfinite(found.density)
     middle = tuple(round(float(places.mean())) for places in np.nonzero(body))
-    cuts = (("sagittal", 0, "anterior - posterior, mm"), ("coronal", 1, "right - left, mm"))
-    for row, (name, axis, along) in enumerate(cuts):
+    cuts = (("sagittal", 0, "AP"), ("coronal", 1, "RL"))
+    for row, (name, axis, ends) in enumerate(cuts):
         panel = figure.add_subplot(grid[row, 1])
         image = _show(panel, 1000 * found.density, (axis, middle[axis]), found, ("gray", 0.0, 300.0))
         panel.set_title(f"density, {name}")
-        panel.set_xlabel(along)
+        _mark_sides(panel, ends)
         if row == 1:
             figure.colorbar(image, ax=panel, label="mg/cm³", location="bottom", shrink=0.8)
         for column, one in enumerate(found.results):
             panel = figure.add_subplot(grid[row, 2 + column])
             scale = ("inferno", 0.0, 100 * _HIGHEST_STRAIN)
             image = _show(panel, 100 * one.plastic_strain, (axis, middle[axis]), found, scale)
-            panel.set_title(f"yielded, {name}, α = {one.alpha:.2f}")
-            panel.set_xlabel(along)
+            panel.set_title(f"yielded, {name}, {_shape(one)}")
+            _mark_sides(panel, ends)
             if row == 1:
                 figure.colorbar(image, ax=panel, label="plastic strain, %", location="bottom", shrink=0.8, extend="max")
     mark = "" if found.calibrated else " (uncalibrated)"
@@ -48,10 +50,26 @@ def draw_strength(found: Strength, path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
+def _shape(one: StrengthResult) -> str:
+    """Name a yield surface by what it does."""
+    if one.alpha == 0.0:
+        return "von Mises"
+    return "no widening" if abs(one.alpha - NO_SIDEWAYS) < 1e-9 else f"α = {one.alpha:.2f}"
+
+
+def _mark_sides(panel: Axes, ends: str) -> None:
+    """Write the patient's sides at the edges, up and down too, and count in mm."""
+    places = ((0.02, 0.5, ends[0], "left"), (0.98, 0.5, ends[1], "right"), (0.5, 0.97, "S", "center"))
+    for x, y, letter, side in places:
+        up = "top" if letter == "S" else "center"
+        panel.text(x, y, letter, transform=panel.transAxes, ha=side, va=up, weight="bold", color="#333333")
+    panel.set_ylabel("mm")
+
+
 def _draw_curves(panel: Axes, found: Strength) -> None:
     for colour, one in zip(_COLOURS, found.results, strict=False):
         strain = 100 * one.curve.shortening / found.height
-        panel.plot(strain, one.curve.force / 1000, ".-", color=colour, label=f"α = {one.alpha:.2f}")
+        panel.plot(strain, one.curve.force / 1000, ".-", color=colour, label=_shape(one))
         _mark_offset(panel, one, found.height, colour)
     panel.set_xlabel("shortening / body height, %")
     panel.set_ylabel("force, kN")
