@@ -17,6 +17,7 @@ from vertecast.procedure.shell import Shell
 from vertecast.procedure.site import Site
 
 Points = NDArray[np.float64]
+_WALL = 1.5  # mm: a branch ends before the far wall, it has no foramen there
 _LEAST_STEP = 0.2  # of a cell: a course sampled this finely visits cells that touch by faces
 
 
@@ -121,7 +122,9 @@ def _basivertebral(site: Site, foramen: Points, settings: VeinSettings, rng: np.
     for angle in np.linspace(-1.2, 1.2, count) + rng.normal(0.0, 0.25, count):
         reach = settings.branch_reach * half * _around_one(settings.spread, rng)
         way = np.array([np.sin(angle), -np.cos(angle), rng.normal(0.0, 0.2)])
-        parts.append(np.array([end, end + reach * way / np.linalg.norm(way)]))
+        way /= np.linalg.norm(way)
+        room = float(np.linalg.norm(_exit(site, end, way) - end))
+        parts.append(np.array([end, end + min(reach, max(room - _WALL, 0.5)) * way]))
     outward = np.array([0.0, 1.0, 0.0])
     trunk = Vein("basivertebral", Route.BASIVERTEBRAL, parts[0], outward, radius, settings.outside_length)
     branches = [

@@ -7,10 +7,15 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from vertecast.core.frames import Transform
+from vertecast.imaging.grid import Grid
 from vertecast.planning.trajectory import NeedlePath
 from vertecast.spine.anatomy import Anatomy
 
 _HALF, _STEP = 48.0, 0.5  # mm
+RELIEF_EXTENT = (-_HALF, _HALF, -_HALF, _HALF)
+Camera = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+"""Viewing direction, and the picture's right and up; (3,) unit each, in LPS."""
 _LIGHT = np.array([-0.4, 0.6, 0.7])
 
 
@@ -19,11 +24,12 @@ def draw_relief(axes: Axes, needles: Sequence[NeedlePath], anatomy: Anatomy) -> 
 
     Needles are drawn bright outside the bone and pale where bone lies before them.
     """
-    view, right, up = _camera(anatomy)
-    depth = _depth_image(anatomy, view, right, up)
-    shade = _shaded(depth)
+    camera = camera_from_behind(anatomy.vert_from_lps)
+    view, right, up = camera
+    depth = depth_image(anatomy.mask, anatomy.grid, anatomy.vert_from_lps.origin, camera)
+    shade = shaded(depth)
     axes.set_facecolor("black")
-    axes.imshow(shade, cmap="bone", vmin=0.0, vmax=1.1, extent=(-_HALF, _HALF, -_HALF, _HALF), origin="lower")
+    axes.imshow(shade, cmap="bone", vmin=0.0, vmax=1.1, extent=RELIEF_EXTENT, origin="lower")
     centre = anatomy.vert_from_lps.origin
     for needle in needles:
         outer = needle.entry_lps - 40.0 * needle.forward_lps
@@ -43,35 +49,40 @@ def draw_relief(axes: Axes, needles: Sequence[NeedlePath], anatomy: Anatomy) -> 
     axes.set_yticks([])
 
 
-def _camera(anatomy: Anatomy) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return the viewing direction, and the picture's right and up, in LPS."""
-    left, posterior, superior = anatomy.vert_from_lps.axes
-    view = -(0.80 * posterior + 0.45 * superior + 0.40 * left)
-    view /= np.linalg.norm(view)
+def camera_from_behind(vert_from_lps: Transform) -> Camera:
+    """Return the viewing direction, and the picture's right and up, in LPS: from behind, left and above."""
+    left, posterior, superior = vert_from_lps.axes
+    return camera_along(-(0.80 * posterior + 0.45 * superior + 0.40 * left), superior)
+
+
+def camera_along(view_lps: NDArray[np.float64], superior: NDArray[np.float64]) -> Camera:
+    """Return the camera that looks along a direction, superior up as far as that goes."""
+    view = view_lps / np.linalg.norm(view_lps)
     up = superior - view * float(superior @ view)
     up /= np.linalg.norm(up)
     return view, np.cross(view, up), up
 
 
-def _depth_image(
-    anatomy: Anatomy, view: NDArray[np.float64], right: NDArray[np.float64], up: NDArray[np.float64]
+def depth_image(
+    mask: NDArray[np.bool_], grid: Grid, centre_lps: NDArray[np.float64], camera: Camera
 ) -> NDArray[np.float64]:
-    """(n, n), mm: distance along ``view`` from the body's centre plane to the first bone; NaN where there is none."""
+    """(n, n), mm: distance along the view from the plane through ``centre_lps`` to the mask; NaN where it is not."""
+    view, right, up = camera
     line = np.arange(-_HALF, _HALF, _STEP) + 0.5 * _STEP
     away = np.arange(-75.0, 55.0, 0.75)
     plane = line[None, :, None] * right + line[:, None, None] * up
-    voxel_from_lps = anatomy.grid.lps_from_voxel.inverse
+    voxel_from_lps = grid.lps_from_voxel.inverse
     first = np.full(plane.shape[:2], np.nan)
-    soft = ndimage.gaussian_filter(anatomy.mask.astype(np.float32), 0.6)
+    soft = ndimage.gaussian_filter(mask.astype(np.float32), 0.6)
     for w in away:
-        points = anatomy.vert_from_lps.origin + plane + w * view
+        points = centre_lps + plane + w * view
         indices = np.moveaxis(voxel_from_lps.apply(points), -1, 0)
         bone = ndimage.map_coordinates(soft, indices, order=1, mode="constant") > 0.5
         first = np.where(np.isnan(first) & bone, w, first)
     return first
 
 
-def _shaded(depth: NDArray[np.float64]) -> NDArray[np.float64]:
+def shaded(depth: NDArray[np.float64]) -> NDArray[np.float64]:
     """Light the surface by its slope, darker with depth."""
     held = np.where(np.isnan(depth), 55.0, depth)
     smooth = ndimage.gaussian_filter(held, 1.0)

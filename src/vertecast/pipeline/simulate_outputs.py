@@ -1,0 +1,125 @@
+"""What a simulation writes: events, summary, fields, fluoroscopy stills and pictures."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from vertecast.core.levels import Level
+from vertecast.devices.carm import View, true_ap, true_lateral
+from vertecast.fluoro.body import Body
+from vertecast.fluoro.fluoroscope import Fluoroscope
+from vertecast.fluoro.radiograph import Options
+from vertecast.fluoro.settings import Settings, load_settings
+from vertecast.imaging.png import write_png
+from vertecast.imaging.volume import Volume
+from vertecast.imaging.write import write_nifti
+from vertecast.pipeline.extras import missing_extra
+from vertecast.pipeline.folder import MANIFEST, write_json
+from vertecast.pipeline.manifest import NOTICE, Record
+from vertecast.procedure.fields import level_fields, level_summary
+from vertecast.procedure.scene import filling_time, scene_at
+from vertecast.procedure.state import State
+from vertecast.procedure.vertebroplasty import Practice
+
+SCHEMA = "vertecast/simulation/1"
+SIMULATION, EVENTS = "simulation.json", "events.jsonl"
+_SHARES = (0, 25, 50, 75, 100)
+_COLUMNS = 768
+_PULSES = 6
+"""Pulses with the scene at rest before a still is kept, so that lag and frame averaging have settled."""
+
+
+def write_simulation(
+    state: State, practice: Practice, seen: tuple[Volume, bool], staging: Path, record: Record
+) -> dict[str, str]:
+    """Write everything to the staging folder; return each file with what it holds.
+
+    Parameters
+    ----------
+    seen : the CT, and whether fluoroscopy stills are wanted
+    """
+    outputs = {
+        SIMULATION: "cement, leaks, pressures and heat of each level",
+        EVENTS: "the procedure as a stream of events",
+        MANIFEST: "this file",
+    }
+    lines = [json.dumps(event.as_json(), ensure_ascii=False, allow_nan=False) for event in state.stream()]
+    (staging / EVENTS).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_json(staging / SIMULATION, simulation_document(state, practice))
+    with record.stage("Writing the fields"):
+        for name, level in state.levels.items():
+            folder = staging / "fields" / name.value
+            folder.mkdir(parents=True)
+            for stem, (values, holds) in level_fields(level).items():
+                write_nifti(folder / f"{stem}.nii.gz", values, level.bed.site.grid)
+                outputs[f"fields/{name}/{stem}.nii.gz"] = f"{name}: {holds}"
+    volume, stills = seen
+    if stills:
+        with record.stage("Taking the fluoroscopy stills"):
+            outputs |= _stills(state, practice, volume, staging, record)
+    no_pictures = missing_extra("report")
+    if no_pictures:
+        record.skip("pictures", no_pictures)
+        return outputs
+    from vertecast.report.cement_pictures import draw_cement  # the [report] extra, probed above
+
+    (staging / "pictures").mkdir()
+    with record.stage("Drawing the pictures"):
+        for name in state.levels:
+            file = f"pictures/cement_{name}.png"
+            draw_cement(state, name, staging / file)
+            outputs[file] = f"{name}: cement in three planes and 3-D"
+    return outputs
+
+
+def simulation_document(state: State, practice: Practice) -> dict[str, Any]:
+    """Return ``simulation.json``."""
+    levels = {
+        name.value: level_summary(state, level, practice.cement, practice.curing)
+        for name, level in state.levels.items()
+    }
+    return {
+        "schema": SCHEMA,
+        "notice": NOTICE,
+        "procedure": "vertebroplasty",
+        "cement": practice.cement.name,
+        "stop_rules": sorted(rule.value for rule in practice.rules),
+        "levels": levels,
+        "session": {
+            "duration_s": state.time,
+            "cement_ml": sum(sum(one["injected_ml"].values()) for one in levels.values()),
+            "leaked_ml": sum(sum(one["leaked_ml"].values()) for one in levels.values()),
+        },
+    }
+
+
+def _stills(state: State, practice: Practice, volume: Volume, staging: Path, record: Record) -> dict[str, str]:
+    settings = load_settings()
+    record.uses.extend(settings.uses)
+    body = Body(volume, settings.physics, settings.tissue)
+    (staging / "fluoro").mkdir()
+    outputs = {}
+    for name in state.levels:
+        outputs |= _level_stills(state, name, practice, (body, settings), staging)
+    return outputs
+
+
+def _level_stills(
+    state: State, name: Level, practice: Practice, room: tuple[Body, Settings], staging: Path
+) -> dict[str, str]:
+    """Take AP and lateral stills of one level at five moments of its filling."""
+    body, settings = room
+    carm, frame = settings.carm.binned(_COLUMNS), state.at(name).bed.site.vert_from_lps
+    outputs = {}
+    for label, pose in (("ap", true_ap(frame)), ("lateral", true_lateral(frame))):
+        scope = Fluoroscope(body, View(carm, pose), settings=settings, options=Options(marks=True))
+        for share in _SHARES:
+            time = filling_time(state, name, share / 100.0)
+            scene = scene_at(state, time, practice.cement.card, settings.physics.materials)
+            for _ in range(_PULSES):
+                frame_seen = scope.frame(scene)
+            file = f"fluoro/{name}_{label}_{share:03d}.png"
+            fields = {"Software": "Vertecast", "Description": NOTICE}
+            write_png(staging / file, frame_seen.pixels, fields)
+            outputs[file] = f"{name}: {label} view with {share} % of the cement in"
+    return outputs
