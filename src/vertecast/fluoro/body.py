@@ -11,7 +11,7 @@ from vertecast.devices.carm import View, letters
 from vertecast.fluoro.couch import without_couch
 from vertecast.imaging.grid import Grid
 from vertecast.imaging.volume import Volume
-from vertecast.kernels.project import Cone, SliceStack, can_separate, make_stack, project_stack
+from vertecast.kernels.project import Cone, SliceStack, can_separate, find_extents, project_stack, stack_axes
 from vertecast.kernels.project_march import march_stack
 from vertecast.physics.xray import Physics
 from vertecast.physics.xray_tissue import TissueLaw, split_hounsfield
@@ -20,6 +20,7 @@ MATERIALS = ("water", "cortical_bone")
 """The two materials of a body, in the order of its path maps."""
 
 _LAYOUTS_KEPT = 2
+_SLICES_AT_ONCE = 8
 
 
 def cone_through(view: View, grid: Grid) -> Cone:
@@ -105,8 +106,15 @@ class Body:
             raise GeometryError("the beam misses the patient: the whole CT lies behind the focal spot")
 
     def _lay_out(self, slice_axis: int) -> tuple[SliceStack, SliceStack]:
-        fields = self._split(self.volume.hu)
-        return make_stack(fields[0], slice_axis), make_stack(fields[1], slice_axis)
+        """Fill both layouts a few slices at a time, so that no whole field is held besides them."""
+        axes = stack_axes(self.volume.hu.shape, slice_axis)
+        turned = self.volume.hu.transpose(axes)
+        slices, rows, columns = turned.shape
+        water, bone = (np.zeros((slices, rows + 2, columns + 2), np.float32) for _ in MATERIALS)
+        for first in range(0, slices, _SLICES_AT_ONCE):
+            part = slice(first, first + _SLICES_AT_ONCE)
+            water[part, 1:-1, 1:-1], bone[part, 1:-1, 1:-1] = self._split(turned[part])
+        return SliceStack(water, find_extents(water), axes), SliceStack(bone, find_extents(bone), axes)
 
 
 def padding_warnings(volume: Volume, law: TissueLaw) -> tuple[str, ...]:

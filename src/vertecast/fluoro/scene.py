@@ -146,7 +146,6 @@ class VoxelField:
                 f"field of fractions spans {fraction.min():g} to {fraction.max():g}; every value must lie in [0, 1]"
             )
 
-
     @cached_property
     def trimmed(self) -> tuple[NDArray[np.float32], Grid]:
         """The box of what is not zero, with one voxel of zeros around it, and its grid.
