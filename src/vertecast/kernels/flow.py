@@ -8,6 +8,7 @@ cells (:mod:`flow_planes`), advanced in order of falling pressure without clippi
 Not for compressible fluids, gravity, capillary pressure or two sources that carry different fluids.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -16,6 +17,7 @@ import numpy as np
 
 from vertecast.core.errors import GeometryError, ParameterError
 from vertecast.kernels.flow_front import advance_front, front_rate
+from vertecast.kernels.flow_planes import interface_planes
 from vertecast.kernels.flow_pressure import (
     SET_SHARE,
     Flow,
@@ -158,7 +160,7 @@ def advance_flow(system: FlowSystem, state: FlowState, sources: Sequence[Source]
     entering = flow.entering.reshape(live.shape)
     fastest = front_rate(state.saturation, system.space.volume, flow.fluxes, entering, system.settings.small)
     taken = min(span, system.settings.front / fastest) if fastest > 0 else span
-    share, carried, gone, overfill = _moved(system, state, sources, flow, taken)
+    share, carried, gone, overfill = _moved(system, state, sources, flow, (taken, taken * fastest))
     report = _report(system, pushed, flow, taken, filling)
     report = replace(report, sealed_cells=int(np.count_nonzero(state.sealed)), front=taken * fastest, overfill=overfill)
     return replace(
@@ -201,9 +203,13 @@ def _with_set_cells(system: FlowSystem, state: FlowState) -> FlowState:
 
 
 def _moved(
-    system: FlowSystem, state: FlowState, sources: Sequence[Source], flow: Flow, taken: float
+    system: FlowSystem, state: FlowState, sources: Sequence[Source], flow: Flow, taken: tuple[float, float]
 ) -> tuple[Array, Mapping[str, Array], tuple[Array, Array], float]:
-    """Return the shares and carried values after the step, what left by each outlet entry, and the overfill."""
+    """Return the shares and carried values after the step, what left by each outlet entry, and the overfill.
+
+    ``taken`` are the seconds of the step and the cells that the front moves in it: the front is set anew within the
+    step, with the fluxes as they are, whenever it has moved ``settings.courant`` cells.
+    """
     names = list(state.carried)
     share = state.saturation.ravel().copy()
     carried = np.stack([state.carried[n].ravel() for n in names]) if names else np.zeros((0, share.size))
@@ -212,11 +218,19 @@ def _moved(
         for m, name in enumerate(names):
             brought[m, source.cells] = source.carried[name]
     shape = system.space.shape
-    cells = (system.space.volume.ravel(), flow.pressure.ravel(), flow.planes[0].ravel(), flow.planes[1])
+    live = np.isfinite(flow.pressure)
     moving = (flow.fluxes.reshape(3, -1), flow.entering, brought, np.array(shape))
-    *gone, overfill = advance_front(share, carried, cells, moving, (system.drains[0], flow.drained), taken)
+    gone, values, overfill = np.zeros(flow.drained.size), np.zeros((flow.drained.size, len(names))), 0.0
+    parts = max(1, math.ceil(taken[1] / system.settings.courant - 1e-9))
+    for _ in range(parts):
+        number, planes = interface_planes(share.reshape(shape), live)
+        cells = (system.space.volume.ravel(), flow.pressure.ravel(), number.ravel(), planes)
+        left, left_values, most = advance_front(
+            share, carried, cells, moving, (system.drains[0], flow.drained), taken[0] / parts
+        )
+        gone, values, overfill = gone + left, values + left_values, max(overfill, float(most))
     after = {name: frozen(carried[m].reshape(shape)) for m, name in enumerate(names)}
-    return share.reshape(shape), MappingProxyType(after), (gone[0], gone[1]), float(overfill)
+    return share.reshape(shape), MappingProxyType(after), (gone, values), overfill
 
 
 def _report(

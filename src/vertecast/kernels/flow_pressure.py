@@ -40,11 +40,13 @@ class Fluids:
 class FlowSettings:
     """How finely a flow is computed.
 
-    ``front`` cells the front may move per pressure solve; ``rtol`` of the pressure; ``passes`` at most over a
-    shear-thinning viscosity, fewer when its mean relative change falls below ``settled``.
+    ``front`` cells the front may move per pressure solve and ``courant`` per setting of its planes; ``rtol`` of the
+    pressure; ``passes`` at most over a shear-thinning viscosity, fewer when its mean relative change falls below
+    ``settled``; cells whose share is within ``small`` of empty or full do not limit the step.
     """
 
     front: float = 0.3
+    courant: float = 0.3
     rtol: float = 1e-8
     passes: int = 4
     settled: float = 0.02
@@ -52,8 +54,8 @@ class FlowSettings:
     small: float = 0.01
 
     def __post_init__(self) -> None:
-        if not (0 < self.front <= 1 and 0 < self.rtol < 1 and self.passes >= 1 and self.settled > 0):
-            raise ParameterError("front must lie in 0..1 cell, rtol in 0..1, passes and settled must be positive")
+        if not (0 < self.front <= 2 and 0 < self.courant <= 0.5 and 0 < self.rtol < 1 and self.passes >= 1 and self.settled > 0):
+            raise ParameterError("front must lie in 0..2 cells, courant in 0..0.5, rtol in 0..1; the rest positive")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +83,6 @@ class Flow:
     rates: tuple[float, ...]
     tips: tuple[float, ...]
     control: tuple[Control, ...]
-    planes: tuple[Array, Array]
     iterations: int
     residual: float
     passes: int
@@ -149,10 +150,12 @@ def solve_flow(system: FlowSystem, state: FlowState, live: NDArray[np.bool_], fe
     settings = system.settings
     viscosity = injected_viscosity(system, state, fed, state.fluxes)
     pressure, fluxes, iterations = state.pressure, state.fluxes, 0
+    calm = state.report is not None and state.report.change <= 0.5 * settings.settled
     for number in range(1, settings.passes + 1):
         trial = _Trial(system, state, live, fed, planes, viscosity, fluxes)
         last = number == settings.passes
-        solution = trial.solve(pressure, LOOSE if not last else settings.rtol)
+        tight = last or (calm and number == 1)
+        solution = trial.solve(pressure, settings.rtol if tight else LOOSE)
         iterations += solution.iterations
         following = injected_viscosity(system, state, fed, solution.fluxes)
         change = _change(viscosity, following, solution.fluxes, system)
@@ -160,8 +163,9 @@ def solve_flow(system: FlowSystem, state: FlowState, live: NDArray[np.bool_], fe
             break
         pressure = solution.pressure
         if change <= settings.settled:
-            solution = trial.solve(pressure, settings.rtol)
-            iterations += solution.iterations
+            if not tight:
+                solution = trial.solve(pressure, settings.rtol)
+                iterations += solution.iterations
             break
         viscosity, fluxes = following, solution.fluxes
     return Flow(
@@ -172,7 +176,6 @@ def solve_flow(system: FlowSystem, state: FlowState, live: NDArray[np.bool_], fe
         solution.rates,
         solution.tips,
         solution.control,
-        planes,
         iterations,
         solution.residual,
         number,
