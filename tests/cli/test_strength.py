@@ -61,6 +61,27 @@ def test_own_discs_and_own_tissues(data_dir):
 
 
 @pytest.mark.data
+def test_deep_crush_writes_its_ratios_and_maps(data_dir, tmp_path):
+    choices = ("--voxel-mm", "2.4", "--post-yield", "crush", "--crush-percent", "4")
+    answer = call(data_dir, "--level", "T12", *choices, "--out", str(tmp_path / "run"))
+    assert answer.exit_code == 0, answer.output
+    assert "4 % and loaded again" in " ".join(answer.output.split())
+    content = json.loads((tmp_path / "run" / "strength.json").read_text())
+    jsonschema.validate(content, read_schema("strength"))
+    again = content["levels"][0]["crushed_again"]
+    assert again["pressed_percent"] == pytest.approx(4.0)
+    assert again["stiffness_ratio"] < 0.99
+    fields = {one.name for one in (tmp_path / "run" / "fields" / "T12").iterdir()}
+    assert {"compaction.nii.gz", "damage_alpha0.00.nii.gz", "plastic_strain_alpha0.00.nii.gz"} <= fields
+
+
+def test_a_crush_too_deep_is_refused(data_dir):
+    answer = call(data_dir, "--level", "T12", "--voxel-mm", "4", "--crush-percent", "60")
+    assert answer.exit_code == 1
+    assert "depth = 0.6 of the height is outside 0-0.4" in answer.output
+
+
+@pytest.mark.data
 def test_absent_level_is_refused_by_name(data_dir):
     answer = call(data_dir, "--level", "T4", "--json")
     assert answer.exit_code == 1

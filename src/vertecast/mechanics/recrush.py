@@ -197,8 +197,7 @@ def recrush(
     At rest the recoverable share of the plastic strain springs back. The displacement shrinks by the same share, so
     the residual stress does too, and equilibrium at zero force is kept without a solve.
     """
-    if not 0.0 < depth <= _DEEPEST:
-        raise ParameterError(f"depth = {depth} of the height is outside 0-{_DEEPEST}; a deeper crush needs a new mesh")
+    require_depth(depth)
     mesh = BrickMesh.from_mask(specimen.mesh_mask, specimen.grid.spacing)
     lame, mu = lame_parameters(mesh.pack(specimen.young), mesh.pack(specimen.poisson))
     body = FoamBody(mesh, lame, mu, mesh.pack(specimen.strength), law, Integration.MEAN_DILATATION)
@@ -224,6 +223,12 @@ def recrush(
         mesh.unpack(compaction_of(problem.state)).astype(np.float32),
         path.status,
     )
+
+
+def require_depth(depth: float) -> None:
+    """Refuse a depth, as a share of the height, that this mesh cannot follow."""
+    if not 0.0 < depth <= _DEEPEST:
+        raise ParameterError(f"depth = {depth} of the height is outside 0-{_DEEPEST}; a deeper crush needs a new mesh")
 
 
 def apparent_density(specimen: Specimen, law: BoneLaw, crush: DeepCrush, kvp: float | None) -> Array:

@@ -15,7 +15,7 @@ from vertecast.imaging.read import read_labels, read_volume
 from vertecast.imaging.volume import LabelMap, Volume
 from vertecast.imaging.write import write_nifti
 from vertecast.mechanics.pads import neighbours_of
-from vertecast.mechanics.recrush import Recrush, crush_and_reload
+from vertecast.mechanics.recrush import Recrush, crush_and_reload, require_depth
 from vertecast.mechanics.settings import StrengthOptions
 from vertecast.mechanics.strength import Strength, strength
 from vertecast.pipeline.calibrate import NOT_FILES, chosen_calibration
@@ -51,6 +51,8 @@ class StrengthCase:
 
 def strength_case(case: StrengthCase, out: Path | None = None, observer: Observer = SILENT) -> dict[str, Any]:
     """Read, load every level, write the results where ``out`` is given; return what ``strength.json`` holds."""
+    if case.crush is not None:
+        require_depth(case.crush)
     inputs = {"ct": case.ct, "labels": case.labels}
     if case.calibration not in NOT_FILES:
         inputs["calibration"] = Path(case.calibration)
@@ -70,8 +72,8 @@ def strength_case(case: StrengthCase, out: Path | None = None, observer: Observe
         with run_folder(out) as staging:
             outputs = {"strength.json": "stiffness and strength of each level", MANIFEST: "this file"}
             write_json(staging / "strength.json", content)
-            for one, _ in found:
-                outputs |= _write_fields(one, staging)
+            for one, crushed in found:
+                outputs |= _write_fields(one, crushed, staging)
                 if not no_pictures:
                     outputs |= _draw(one, staging)
             write_json(staging / MANIFEST, record.manifest(outputs))
@@ -104,14 +106,22 @@ def _level_json(found: Strength, crushed: Recrush | None) -> dict[str, Any]:
     return found.as_json() | ({"crushed_again": crushed.as_json()} if crushed else {})
 
 
-def _write_fields(found: Strength, staging: Path) -> dict[str, str]:
+def _write_fields(found: Strength, crushed: Recrush | None, staging: Path) -> dict[str, str]:
+    """Write the yield map of each alpha, the damage map where stiffness was lost, and the compaction of a crush."""
+    fields = {}
+    for one in found.results:
+        fields[f"plastic_strain_alpha{one.alpha:.2f}"] = (one.plastic_strain, "equivalent plastic strain at the end")
+        damage = 1.0 - np.nan_to_num(one.stiffness_left, nan=1.0)
+        if damage.max() > 0:
+            fields[f"damage_alpha{one.alpha:.2f}"] = (damage, "share of the stiffness lost at the end")
+    if crushed is not None:
+        fields["compaction"] = (crushed.compaction, "plastic volume strain after the deep crush")
     folder = staging / "fields" / str(found.level)
     folder.mkdir(parents=True)
     outputs = {}
-    for one in found.results:
-        name = f"plastic_strain_alpha{one.alpha:.2f}.nii.gz"
-        write_nifti(folder / name, np.nan_to_num(one.plastic_strain), found.grid)
-        outputs[f"fields/{found.level}/{name}"] = f"{found.level}: equivalent plastic strain at the end"
+    for name, (values, holds) in fields.items():
+        write_nifti(folder / f"{name}.nii.gz", np.nan_to_num(values), found.grid)
+        outputs[f"fields/{found.level}/{name}.nii.gz"] = f"{found.level}: {holds}"
     return outputs
 
 

@@ -15,6 +15,7 @@ from vertecast.mechanics.strength import Strength, StrengthResult
 
 _COLOURS = ("#1b5e9b", "#c2571a", "#3c7a3c")
 _PADS = {Support.PMMA: "PMMA caps", Support.DISC: "discs"}
+_MARGIN = 5.0  # mm around the body
 _HIGHEST_STRAIN = 0.06  # end of the colour scale
 
 
@@ -99,6 +100,11 @@ def _show(
     h = found.options.voxel_mm
     extent = (0.0, plane.shape[1] * h, 0.0, plane.shape[0] * h)
     panel.set_facecolor("#d9d9d9")
-    return panel.imshow(
+    across, up = np.nonzero(np.isfinite(found.density).any(axis=axis))
+    low, high = (h * np.array([edge(across), edge(up)]) for edge in (np.min, np.max))
+    image = panel.imshow(
         np.ma.masked_invalid(plane), origin="lower", extent=extent, cmap=scale[0], vmin=scale[1], vmax=scale[2]
     )
+    panel.set_xlim(low[0] - _MARGIN, high[0] + h + _MARGIN)
+    panel.set_ylim(low[1] - _MARGIN, high[1] + h + _MARGIN)
+    return image
