@@ -23,7 +23,7 @@ from vertecast.imaging.volume import LabelMap
 from vertecast.planning.markups import plan_markups
 from vertecast.planning.site import Site, make_site
 from vertecast.planning.trajectory import Approach, Gate, Lines, NeedlePath, Target, Tool
-from vertecast.planning.trajectory_gates import segment_distance
+from vertecast.planning.trajectory_gates import bone_ahead, segment_distance
 from vertecast.planning.trajectory_plan import Layout, LevelAim, LevelPlan, make_task, plan_level
 from vertecast.planning.trajectory_robustness import even_draws, perturbed, random_draws, robustness
 from vertecast.planning.trajectory_rules import trajectory_rules
@@ -202,6 +202,30 @@ def test_8_g_at_a_4_5_mm_pedicle_is_refused_through_it_and_offered_beside_it(lev
     assert {(r.side, r.target) for r in refused} == {(s, t) for s in Side for t in Target}
     assert all(Gate.ISTHMUS in {g.gate for g in r.gates} for r in refused)
     assert "isthmus is too narrow" in refused[0].reason
+
+
+def test_the_tip_keeps_its_distance_from_the_anterior_cortex() -> None:
+    """A path that is driven on until bone ends is refused by the anterior gate, 4 mm before the great vessels."""
+    way = (Side.LEFT, Approach.TRANSPEDICULAR, Target.OWN_HALF)
+    task = make_task(site_of(Level.L2, 10.05), way, LevelAim(tool=G11), RULES)
+    line = task.lines(search(task).five[:1])
+    left = bone_ahead(line, task.view)
+    assert left >= RULES.anterior_margin
+    deep = Lines(line.tip + (left - 2.0) * line.forward, line.forward)
+    assert bone_ahead(deep, task.view) == pytest.approx(2.0, abs=0.3)
+    assert float(task.judge(deep).rooms[Gate.ANTERIOR][0]) < 0
+    assert float(task.judge(line).rooms[Gate.ANTERIOR][0]) >= 0
+
+
+def test_bone_over_the_pedicles_roots_is_no_endplate() -> None:
+    """Where the arch goes on above or below the body there is no disc to keep away from."""
+    view = site_of(Level.L2).views[Side.LEFT]
+    y = view.bone.lattice.first[1] + view.bone.lattice.pitch * np.arange(view.body.top.shape[1])
+    x = view.bone.lattice.first[0] + view.bone.lattice.pitch * np.arange(view.body.top.shape[0])
+    middle = np.abs(x) < 5.0
+    assert np.isfinite(view.body.top[np.ix_(middle, np.abs(y) < 8.0)]).all()
+    assert np.isfinite(view.body.bottom[np.ix_(middle, np.abs(y) < 8.0)]).all()
+    assert np.isnan(view.body.top[:, y > view.body.wall + 6.0]).all()
 
 
 def test_when_nothing_is_safe_it_says_so_and_which_gate_forbids_it() -> None:

@@ -13,6 +13,7 @@ from vertecast.core.quantities import Measured
 from vertecast.core.sides import Side
 from vertecast.planning.air import AirMap
 from vertecast.planning.fields import DistanceField, Lattice, distance_from, signed_depth, soft_sample
+from vertecast.planning.skin import SkinMap, skin_map
 from vertecast.planning.trajectory_rules import TrajectoryRules
 from vertecast.spine.anatomy import Anatomy
 from vertecast.spine.canal import Canal
@@ -86,6 +87,7 @@ class SideView:
     bone : depth in the vertebra's own bone; canal, others, lung : distance from them
     roots : ((3,) start, (3,) end) of the nerve roots' corridors on this side
     lps_from_side : (3, 3), directions of the side frame in LPS; contains the mirror on the right
+    skin : behind the level; ``None`` without a CT, or when it does not show the skin
     """
 
     side: Side
@@ -98,6 +100,7 @@ class SideView:
     no_pedicle: str
     roots: tuple[tuple[NDArray[np.float64], NDArray[np.float64]], ...]
     lps_from_side: NDArray[np.float64]
+    skin: SkinMap | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,9 +161,10 @@ def make_site(
         np.maximum(others, soft_sample(one.mask, one.grid, frame, LATTICE), out=others)
     lung = None if air is None else distance_from(soft_sample(air.inner, air.grid, frame, LATTICE), LATTICE)
     body = _body_box(anatomy, body_soft, bone_soft)
-    left = SideView(
-        Side.LEFT, bone, lumen, distance_from(others, LATTICE), lung, body, None, "", (), frame.inverse.matrix[:3, :3]
-    )
+    away = distance_from(others, LATTICE)
+    skin = None if air is None else skin_map(air, frame, body.wall + 20.0)
+    lps_from_left = frame.inverse.matrix[:3, :3]
+    left = SideView(Side.LEFT, bone, lumen, away, lung, body, None, "", (), lps_from_left, skin)
     lumbar = anatomy.level.region is Region.LUMBAR
     course = np.asarray(rules.root_course_lumbar if lumbar else rules.root_course_thoracic)
     views = {side: _seen_from(left, frame, pedicles[side], neighbours, (course, rules)) for side in Side}
@@ -203,6 +207,7 @@ def _seen_from(
         canal=left.canal.mirrored(),
         others=left.others.mirrored(),
         lung=left.lung.mirrored() if left.lung else None,
+        skin=left.skin.mirrored() if left.skin else None,
         body=body,
     )
 

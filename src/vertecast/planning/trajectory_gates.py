@@ -48,7 +48,7 @@ class Judged:
 
 
 def judge_lines(lines: Lines, view: SideView, tool: Tool, approach: Approach, rules: TrajectoryRules) -> Judged:
-    """Judge paths by every gate that needs no skin."""
+    """Judge paths by every gate; by that of the skin only where the image shows it."""
     assert view.pedicle is not None
     step = STEP
     back = np.arange(0.0, REACH + step / 2, step)
@@ -83,6 +83,8 @@ def judge_lines(lines: Lines, view: SideView, tool: Tool, approach: Approach, ru
     rooms[Gate.NEIGHBOUR] = _least(view.others.at(points).astype(np.float64)) - tool.radius - rules.field_error
     if view.lung is not None:
         rooms[Gate.LUNG] = _least(view.lung.at(points).astype(np.float64)) - tool.radius - rules.lung_margin
+    if view.skin is not None:
+        rooms[Gate.SKIN] = tool.length - view.skin.distance(lines)
     everywhere = inside | held if approach is Approach.TRANSPEDICULAR else inside
     wall = _least(depth, everywhere) - tool.radius
     return Judged(rooms, canal, root, wall, entry, recrossed)

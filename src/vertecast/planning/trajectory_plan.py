@@ -31,6 +31,7 @@ LIMITS = (
     "great vessels and segmental arteries are not modelled; look at them on the CT before any needle, above all for an "
     "extrapedicular one, whose way lies outside the bone",
     "nerve roots are corridors of assumed course and radius under the pedicles, not seen on this CT",
+    "bone that is not labelled (ribs, iliac crest) is no obstacle here; look for it on the way to the skin",
     "pleura is taken as the border of air; lung that is collapsed or behind fluid is not seen",
     "the plan is of the patient as imaged; turning prone moves the spine and the lungs",
 )
@@ -227,8 +228,9 @@ def make_path(site: Site, task: Task, line: Lines, aim: LevelAim) -> NeedlePath:
     view, rules = task.view, task.rules
     judged = task.judge(line)
     entry = line.tip[0] - judged.in_bone[0] * line.forward[0]
-    entry_lps, tip_lps, goal_lps = site.to_lps(np.stack([entry, line.tip[0], task.goal]), view.side)
-    forward_lps = (tip_lps - entry_lps) / np.linalg.norm(tip_lps - entry_lps)
+    places = np.stack([entry, line.tip[0], task.goal, line.tip[0] - line.forward[0]])
+    entry_lps, tip_lps, goal_lps, behind_lps = site.to_lps(places, view.side)
+    forward_lps = tip_lps - behind_lps
     skin, skin_gate = _skin(site, entry_lps, tip_lps, forward_lps, task.tool)
     share = robustness(
         line, float(judged.in_bone[0]), view, task.tool, task.approach, rules, samples=aim.samples, seed=aim.seed
@@ -239,6 +241,8 @@ def make_path(site: Site, task: Task, line: Lines, aim: LevelAim) -> NeedlePath:
     }
     terms = [Term(name, float(value[0]), unit, weight) for name, (value, unit, weight) in named.items()]
     seen = bulls_eye(forward_lps)
+    # The skin's map serves the search; what is stated is the ray through the image itself.
+    found = (GateResult(g, float(r[0])) for g, r in judged.rooms.items() if g is not Gate.SKIN)
     return NeedlePath(
         side=view.side,
         approach=task.approach,
@@ -254,7 +258,7 @@ def make_path(site: Site, task: Task, line: Lines, aim: LevelAim) -> NeedlePath:
             "bone_wall": float(judged.wall[0]),
             "ahead_of_tip": bone_ahead(line, view),
         },
-        gates=(*(GateResult(g, float(r[0])) for g, r in judged.rooms.items()), *_lung_unknown(view), skin_gate),
+        gates=(*found, *_lung_unknown(view), skin_gate),
         terms=tuple(terms),
         robustness=share,
         rotation_deg=seen.rotation_deg,
