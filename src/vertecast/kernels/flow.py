@@ -16,7 +16,7 @@ from types import MappingProxyType
 import numpy as np
 
 from vertecast.core.errors import GeometryError, ParameterError
-from vertecast.kernels.flow_front import advance_front, front_rate
+from vertecast.kernels.flow_front import advance_front, front_rates
 from vertecast.kernels.flow_planes import interface_planes
 from vertecast.kernels.flow_pressure import (
     SET_SHARE,
@@ -158,8 +158,8 @@ def advance_flow(system: FlowSystem, state: FlowState, sources: Sequence[Source]
     live = live_cells(system, state)
     flow = solve_flow(system, state, live, feeds(system, pushed, live))
     entering = flow.entering.reshape(live.shape)
-    fastest = front_rate(state.saturation, system.space.volume, flow.fluxes, entering, system.settings.small)
-    taken = min(span, system.settings.front / fastest) if fastest > 0 else span
+    rates = front_rates(state.saturation, system.space.volume, flow.fluxes, entering, system.settings.small)
+    taken, fastest = _step(system.settings, span, *rates)
     share, carried, gone, overfill = _moved(system, state, sources, flow, (taken, taken * fastest))
     report = _report(system, pushed, flow, taken, filling)
     report = replace(report, sealed_cells=int(np.count_nonzero(state.sealed)), front=taken * fastest, overfill=overfill)
@@ -173,6 +173,21 @@ def advance_flow(system: FlowSystem, state: FlowState, sources: Sequence[Source]
         ledger=_booked(system, state.ledger, flow, gone, report, filling),
         report=report,
     )
+
+
+def _step(settings: FlowSettings, span: float, rates: Array, fluxes: Array) -> tuple[float, float]:
+    """Return the seconds of the step and the front's fastest movement, cells per second.
+
+    The front moves at most ``settings.front`` cells but for where its fastest ``settings.hasty`` of the flux runs
+    (a vein): there ``settings.reach``.
+    """
+    if not rates.size:
+        return span, 0.0
+    order = np.argsort(-rates, kind="stable")
+    passed = np.cumsum(fluxes[order])
+    bulk = rates[order][np.searchsorted(passed, settings.hasty * passed[-1])]
+    fastest = float(rates[order[0]])
+    return min(span, settings.front / float(bulk), settings.reach / fastest), fastest
 
 
 def _needle_room(state: FlowState, source: Source) -> float:

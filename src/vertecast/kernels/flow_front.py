@@ -19,31 +19,36 @@ NEARLY = 0.99
 
 
 @njit(**_OPTIONS)
-def front_rate(share, volume, fluxes, entering, small):  # type: ignore[no-untyped-def]
-    """Return the fastest movement of the front, cells per second.
+def front_rates(share, volume, fluxes, entering, small):  # type: ignore[no-untyped-def]
+    """Return how fast the front moves, cells per second, at every face and source where it is, and the flux there.
 
-    Cells with small < S < 1 - small count, and cells that a wetter neighbour or a source fills.
+    It is where a partly filled cell (small < S < 1 - small) passes fluid on, and where a cell is filled by a wetter
+    neighbour or a source.
     """
     shape = share.shape
     strides = (shape[1] * shape[2], shape[2], 1)
     shares, volumes, enters = share.ravel(), volume.ravel(), entering.ravel()
-    fastest = 0.0
+    rates, weights = [], []
     for axis in range(3):
         step, flux = strides[axis], fluxes[axis].ravel()
         for low in range(shares.size):
             if flux[low] == 0:
                 continue
             up, down = (low, low + step) if flux[low] > 0 else (low + step, low)
-            speed = abs(flux[low])
             if shares[up] > small:
+                room = np.inf
                 if shares[up] < 1 - small:
-                    fastest = max(fastest, speed / volumes[up])
+                    room = volumes[up]
                 if shares[down] < 1 - small:
-                    fastest = max(fastest, speed / volumes[down])
+                    room = min(room, volumes[down])
+                if room < np.inf:
+                    rates.append(abs(flux[low]) / room)
+                    weights.append(abs(flux[low]))
     for cell in range(shares.size):
         if enters[cell] > 0 and shares[cell] < 1 - small:
-            fastest = max(fastest, enters[cell] / volumes[cell])
-    return fastest
+            rates.append(enters[cell] / volumes[cell])
+            weights.append(enters[cell])
+    return np.array(rates), np.array(weights)
 
 
 @njit(**_OPTIONS)
