@@ -1,0 +1,283 @@
+"""Equilibrium of a cut-cell body around cavities under fluid pressure: pressures are found for given volumes.
+
+Each octant of a voxel weighs in with the share of it that is material; the pressure acts in the rest, as a stress -p:
+``f_i = p * integral of (1 - share) grad N_i`` is in balance with itself, has no spikes on the staircase, and is the
+derivative ``dV/du_i`` as well. The volumes' multipliers are the pressures, so the unknowns are bordered by one row a
+cavity.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vertecast.kernels.brick_modes import Integration
+from vertecast.kernels.bricks import BrickMesh
+from vertecast.kernels.cavity_law import respond
+from vertecast.kernels.cavity_shape import gauss_order
+from vertecast.kernels.constraints import FREE, Constraints
+from vertecast.kernels.elastic import ElasticSolution, ElasticSystem, prepare_elastic, solve_correction
+from vertecast.kernels.elastic_grid import SLAB
+from vertecast.kernels.foam_law import FoamLaw
+from vertecast.kernels.foam_loading import effective_moduli
+from vertecast.kernels.gauss import GaussPasses, RankOneTangent
+from vertecast.kernels.krylov import Stop
+from vertecast.kernels.newton import Imbalance
+from vertecast.kernels.supports import held_voxels
+
+Array = NDArray[np.float64]
+
+THINNEST = 0.05
+"""Share of material below which a cell is dropped."""
+_PLANES = 2 * SLAB
+_STALE = 25  # iterations of one linear solve after which the preconditioner is built anew
+_SOFTEST = 0.02  # share of the elastic modulus below which the preconditioner does not follow the tangent
+_GIVE_UP = 150
+
+
+@dataclass(frozen=True, eq=False)
+class CutBody:
+    """The cells that bear, and what acts on their walls, for one shape of the cavities.
+
+    Parameters
+    ----------
+    mesh : active voxels
+    weight : (n,), share of each cell that is material
+    pushes : per cavity (3, *nodes), mm²: nodal force of unit pressure, and dV/du
+    """
+
+    mesh: BrickMesh
+    weight: Array
+    pushes: tuple[Array, ...]
+
+    @cached_property
+    def passes(self) -> GaussPasses:
+        """Strain and force at the Gauss points; mean dilatation."""
+        return GaussPasses(self.mesh, Integration.MEAN_DILATATION)
+
+    def chunks(self) -> list[tuple[tuple[int, int], slice]]:
+        """Return ranges of voxel planes and their packed elements; empty ones are left out."""
+        nx = self.mesh.shape[0]
+        ranges = [(i, min(i + _PLANES, nx)) for i in range(0, nx, _PLANES)]
+        parts = [(planes, self.mesh.slab(*planes)) for planes in ranges]
+        return [(planes, part) for planes, part in parts if part.stop > part.start]
+
+
+def cut_body(
+    shares: tuple[Array, ...],
+    spacing: tuple[float, float, float],
+    constraints: Constraints,
+    outside: Array | None = None,
+) -> CutBody:
+    """Make the body of what the cavities leave.
+
+    Parameters
+    ----------
+    shares : per cavity, (2 nx, 2 ny, 2 nz) share of each octant inside it
+    outside : same shape, share of each octant that is neither material nor cavity
+    constraints : pieces they do not hold are dropped
+
+    Notes
+    -----
+    A dropped cell is cavity or outside altogether, whichever holds more of it: so its forces cancel.
+    """
+    voids = [gauss_order(share).mean(axis=0) for share in shares]
+    voids.append(np.zeros_like(voids[0]) if outside is None else gauss_order(outside).mean(axis=0))
+    material = np.clip(1.0 - np.sum(voids, axis=0), 0.0, 1.0)
+    active = material >= THINNEST
+    mesh = BrickMesh.from_mask(active, spacing)
+    held = held_voxels(mesh, constraints)
+    if (held != active).any():
+        active = active & held
+        mesh = BrickMesh.from_mask(active, spacing)
+    owner = np.argmax(voids, axis=0)
+    pushes = []
+    for number, void in enumerate(voids[:-1]):
+        full = np.where(active, void, (owner == number).astype(float))
+        inside = BrickMesh.from_mask(full > 0, spacing)
+        unit = np.zeros((8, 6, inside.count))
+        unit[:, :3] = inside.pack(full)
+        push = GaussPasses(inside, Integration.MEAN_DILATATION).force(unit)
+        pushes.append(np.where(mesh.nodes, push, 0.0))
+    return CutBody(mesh, np.ascontiguousarray(material[active]), tuple(pushes))
+
+
+@dataclass(frozen=True, eq=False)
+class SlotState:
+    """What the Gauss points of a cut body carry.
+
+    Parameters
+    ----------
+    strain : (8, 6, n), elastic strain with the gaps' opening
+    kappa : (8, n), equivalent plastic strain
+    material : (4, n), MPa: lambda, mu, yield stress, tension cut-off
+    """
+
+    strain: Array
+    kappa: Array
+    material: Array
+
+
+class CavityBalance:
+    """The problem :func:`vertecast.kernels.newton.equilibrium` solves: x holds the increment of u, then the pressures.
+
+    Parameters
+    ----------
+    load : (3, *nodes), N, forces other than the cavities'
+    held_pressures : per cavity, whether its pressure is given (else its volume)
+    reliefs : per cavity (*nodes), MPa, or None: what a membrane takes off the fluid's pressure at the wall
+    """
+
+    def __init__(
+        self,
+        body: CutBody,
+        slots: SlotState,
+        law: FoamLaw,
+        constraints: Constraints,
+        *,
+        load: Array,
+        held_pressures: tuple[bool, ...],
+        reliefs: tuple[Array | None, ...] | None = None,
+    ) -> None:
+        self.body, self.slots, self.law, self.constraints = body, slots, law.packed(), constraints
+        self.load, self.free = load, np.flatnonzero(~np.asarray(held_pressures, dtype=bool))
+        self._reliefs = (None,) * len(body.pushes) if reliefs is None else reliefs
+        self._size = load.size
+        self._system = self._prepared(None)
+        inner = GaussPasses(self._system.mesh, Integration.MEAN_DILATATION)
+        self._tangent = RankOneTangent(inner, np.zeros((8, 8, body.mesh.count), np.float32))
+        self._stale = False
+        self._columns: dict[int, Array] = {}
+        self._pressures = np.zeros(len(body.pushes))
+        self._moving = np.where(constraints.kinds(body.mesh) == FREE, 1.0, 0.0)
+
+    def imbalance(self, x: Array, scale: float) -> Imbalance:
+        """Return external less internal force; the tangent is remembered. ``scale`` is not used."""
+        u, self._pressures = self.parted(x)
+        force = self.internal(u)
+        residual = self.load - force
+        for push in self.wall_forces(self._pressures):
+            residual += push
+        full = np.concatenate([residual.ravel(), np.zeros(self._pressures.size)])
+        return Imbalance(full, self.free_size(residual), float(np.linalg.norm(force)))
+
+    def parted(self, x: Array) -> tuple[Array, Array]:
+        """Return displacement (3, *nodes) and pressures of a state vector."""
+        return x[: self._size].reshape(self.load.shape), x[self._size :]
+
+    def wall_forces(self, pressures: Array) -> list[Array]:
+        """Return the nodal forces (3, *nodes), N, of each cavity: a membrane never pulls."""
+        forces = []
+        for pressure, push, relief in zip(pressures, self.body.pushes, self._reliefs, strict=True):
+            forces.append((pressure if relief is None else np.maximum(pressure - relief, 0.0)) * push)
+        return forces
+
+    def internal(self, u: Array) -> Array:
+        """Return the internal force (3, *nodes), N, and fill the tangent."""
+        out = np.zeros_like(u)
+        for planes, part in self.body.chunks():
+            strain = self.body.passes.strain(u, planes=planes)
+            strain += self.slots.strain[:, :, part]
+            stress = np.empty_like(strain)
+            respond(
+                strain, self.slots.kappa[:, part], self.body.weight[part], self.slots.material[:, part],
+                self.law, stress, self._tangent.values[:, :, part], True,
+            )  # fmt: skip
+            self.body.passes.force(stress, planes=planes, out=out)
+        return out
+
+    def correct(self, residual: Array, rtol: float) -> tuple[Array, int]:
+        """Solve the bordered system: a correction that leaves the volumes of the steered cavities as they are."""
+        r, _ = self.parted(residual)
+        if self._stale:
+            self._system = self._prepared(self._tangent)
+        answer = self._solved(r, rtol)
+        spent = answer.report.iterations
+        du, dp = np.array(answer.displacement), np.zeros(len(self.body.pushes))
+        if self.free.size:
+            spent += self._update_columns(min(1e-2, max(rtol, 1e-3)))
+            du, dp = self._bordered(du, np.zeros(self._pressures.size))
+        self._stale = answer.report.iterations > _STALE
+        return np.concatenate([du.ravel(), dp]), spent
+
+    def with_volumes(self, x: Array, change: Array) -> Array:
+        """Return ``x`` with the displacement of the pressures added that make the volumes change by ``change``."""
+        self.imbalance(x, 1.0)
+        self._update_columns(1e-2)
+        u, pressures = self.parted(x)
+        u, dp = self._bordered(u, change)
+        return np.concatenate([u.ravel(), pressures + dp])
+
+    def work(self, residual: Array, step: Array) -> float:
+        """Return the work of a residual on a correction, mJ."""
+        return float(residual[: self._size] @ step[: self._size])
+
+    def free_size(self, residual: Array) -> float:
+        """Return the norm of what must vanish: free nodes, and platens' forces and moments (over their reach)."""
+        free = residual * self._moving
+        ties = self._system.ties
+        forces = np.where(ties.free, ties.gathered(self._system.cropped(residual)), 0.0)
+        return float(np.sqrt(np.vdot(free, free) + forces @ forces))
+
+    def _bordered(self, u: Array, change: Array) -> tuple[Array, Array]:
+        """Add to ``u`` the columns that make g . u = change; return it and the pressures' changes."""
+        rows = [self.body.pushes[k] for k in self.free]
+        columns = [self._columns[k] for k in self.free]
+        border = np.array([[float(np.vdot(row, column)) for column in columns] for row in rows])
+        missing = [change[k] - float(np.vdot(row, u)) for k, row in zip(self.free, rows, strict=True)]
+        share = np.linalg.solve(border, missing)
+        dp = np.zeros(len(self.body.pushes))
+        dp[self.free] = share
+        return u + sum(one * column for one, column in zip(share, columns, strict=True)), dp
+
+    def _update_columns(self, rtol: float) -> int:
+        """Bring K^-1 df/dp of each steered cavity up to date with the tangent, from its last value."""
+        spent = 0
+        for k in self.free:
+            push, old, relief = self.body.pushes[k], self._columns.get(k), self._reliefs[k]
+            if relief is not None and (relief < self._pressures[k]).any():
+                push = push * (relief < self._pressures[k])
+            residual = push if old is None else push - self.tangent_force(old)
+            ratio = float(np.linalg.norm(residual * self._moving) / np.linalg.norm(push * self._moving))
+            if ratio <= rtol:
+                continue
+            answer = self._solved(residual, rtol / max(ratio, 1.0) if old is None else min(0.5, rtol / ratio))
+            spent += answer.report.iterations
+            self._columns[k] = answer.displacement + (0.0 if old is None else old)
+        return spent
+
+    def _solved(self, residual: Array, rtol: float) -> ElasticSolution:
+        stop = Stop(rtol=rtol, max_iterations=_GIVE_UP, throw=False)
+        return solve_correction(self._system, residual, tangent=self._tangent, stop=stop)
+
+    def tangent_force(self, u: Array) -> Array:
+        """Return the tangent's force (3, *nodes) of a displacement."""
+        flat = self._system.cropped(u)
+        out = np.empty_like(flat)
+        self._tangent.apply(flat, out)
+        return self._system.restored(out)
+
+    def _prepared(self, tangent: RankOneTangent | None) -> ElasticSystem:
+        """Build the preconditioner, of the elastic moduli or of a tangent's nearest ones."""
+        lame, mu = self.slots.material[0] * self.body.weight, self.slots.material[1] * self.body.weight
+        if tangent is not None:
+            bulk, shear = effective_moduli(tangent)
+            bulk = np.maximum(bulk, _SOFTEST * (lame + 2.0 * mu / 3.0))
+            mu = np.maximum(shear, _SOFTEST * mu)
+            lame = bulk - 2.0 * mu / 3.0
+        return prepare_elastic(self.body.mesh, lame, mu, self.constraints, integration=Integration.MEAN_DILATATION)
+
+
+def spread(constraints: Constraints, mesh: BrickMesh) -> Array:
+    """Return the nodal forces (3, *nodes), N, of the platens' given forces: no moment about each platen's point."""
+    out: Array = np.zeros((3, *mesh.node_shape))
+    for platen in constraints.platens:
+        if platen.force is None:
+            continue
+        nodes = np.nonzero(platen.nodes & mesh.nodes)
+        arms = [nodes[axis] * mesh.spacing[axis] - platen.point[axis] for axis in platen.across]
+        rows = np.stack([np.ones(nodes[0].size), *arms])
+        share = rows.T @ np.linalg.solve(rows @ rows.T, np.array([platen.force, 0.0, 0.0]))
+        out[(platen.axis, *nodes)] += share
+    return out

@@ -1,0 +1,270 @@
+"""One increment of a cavity walk: equilibrium on the present shape, then walls and material move; or nothing at all."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vertecast.kernels.cavity_balance import CavityBalance, CutBody, SlotState, cut_body, spread
+from vertecast.kernels.cavity_law import advance
+from vertecast.kernels.cavity_move import extended, moved_wall, wall_step
+from vertecast.kernels.cavity_points import (
+    Homes,
+    Leftover,
+    cell_means,
+    changed,
+    homes,
+    labels_of,
+    slot_means,
+    travel,
+    travelled,
+)
+from vertecast.kernels.cavity_shape import cavity_share, node_places
+from vertecast.kernels.cavity_state import CavityProblem, CavityRecord, CavityState, Goal, WalkControl
+from vertecast.kernels.newton import StepControl, equilibrium
+
+Array = NDArray[np.float64]
+
+_FIRST = 0.15  # share of the full step to begin with: the way from elastic to crushed is then followed
+_WHOLE = 0.999  # share of material above which no wall cuts a voxel
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """One increment's end: volumes where the volume is steered, pressures where it is not (NaN elsewhere), load."""
+
+    volumes: Array
+    pressures: Array
+    load: float
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """An increment that succeeded: its state and record, and what the next one may begin with."""
+
+    state: CavityState
+    record: CavityRecord
+    memory: tuple[Array, Array]
+
+
+@dataclass(eq=False)
+class Stage:
+    """The way from a state to a goal: how far the next increment goes.
+
+    ``rate`` is the volume (mm³) by which a cavity's wall moves one voxel at its fastest point; learnt on the way.
+    """
+
+    goal: Goal
+    control: WalkControl
+    spacing: tuple[float, float, float]
+    steered: NDArray[np.bool_]
+    begin: tuple[Array, float]
+    rate: Array
+    at: float = 0.0
+    step: float = 0.0
+    _last: Array = field(default_factory=lambda: np.zeros(0))
+
+    def done(self, state: CavityState) -> bool:
+        """Tell whether the goal is reached."""
+        if self.at < 1.0 - 1e-9:
+            return False
+        volumes = np.array(state.volumes(self.spacing))
+        wanted = np.array([np.nan if v is None else v for v in self.goal.volumes])
+        return not np.any(np.abs(volumes - wanted)[self.steered] > 2e-3 * wanted[self.steered])
+
+    def next(self, state: CavityState, share: float) -> Target:
+        """Return the end of the next increment; ``share`` below 1 after a cut."""
+        volumes = np.array(state.volumes(self.spacing))
+        wanted = np.array([np.nan if v is None else v for v in self.goal.volumes])
+        step = share / self.control.increments
+        for k in np.flatnonzero(self.steered):
+            left = wanted[k] - volumes[k]
+            most = share * self.control.motion * self.rate[k]
+            volumes[k] += np.clip(left, -most, most)
+            if self.at >= 1.0 - 1e-9:
+                step = 0.0
+        self._last = volumes - np.array(state.volumes(self.spacing))
+        self.step = min(step, 1.0 - self.at)
+        at = self.at + self.step
+        pressures = np.full(volumes.size, np.nan)
+        for k in np.flatnonzero(~self.steered):
+            pressures[k] = self.begin[0][k] + at * (float(self.goal.pressures[k] or 0.0) - self.begin[0][k])
+        return Target(volumes, pressures, self.begin[1] + at * (self.goal.load - self.begin[1]))
+
+    def learn(self, record: CavityRecord) -> None:
+        """Take the increment's wall step as the measure for the next one."""
+        self.at = min(1.0, self.at + self.step)
+        self._follow(record.wall_step)
+
+    def slow(self, wall_step: float | None) -> None:
+        """Learn from an increment that went too far."""
+        if wall_step is not None:
+            self._follow(wall_step)
+
+    def _follow(self, wall_step: float) -> None:
+        change = np.abs(self._last)
+        for k in np.flatnonzero(self.steered & (change > 0)):
+            seen = change[k] / max(wall_step, 1e-3)
+            self.rate[k] = np.clip(seen, 0.5 * self.rate[k], 1.6 * self.rate[k])
+
+
+def stage(problem: CavityProblem, state: CavityState, goal: Goal, control: WalkControl) -> Stage:
+    """Begin the way to a goal, slowly: the first wall rate is a part of that of a sphere of each cavity's volume."""
+    h = _FIRST * min(problem.spacing)
+    rates = [h * (36.0 * np.pi * volume**2) ** (1 / 3) for volume in state.volumes(problem.spacing)]
+    steered = np.array([volume is not None for volume in goal.volumes])
+    begin = (np.array(state.pressures), state.load)
+    still = not np.any(~steered) and state.load == goal.load
+    return Stage(goal, control, problem.spacing, steered, begin, np.array(rates), at=1.0 if still else 0.0)
+
+
+def body_of(problem: CavityProblem, state: CavityState) -> CutBody:
+    """Return the cells that bear in a state."""
+    shares = tuple(cavity_share(cavity, problem.spacing) for cavity in state.cavities)
+    outside = None if state.outside is None else cavity_share(state.outside, problem.spacing)
+    return cut_body(shares, problem.spacing, problem.constraints, outside)
+
+
+def slots_of(problem: CavityProblem, state: CavityState, body: CutBody) -> tuple[SlotState, Homes]:
+    """Gather what the Gauss points carry from the material points, with the present constants of the law."""
+    mesh, points = body.mesh, state.points
+    at = homes(points, mesh)
+    fields = (points.mass / points.volume, points.damage, points.kappa)
+    density, damage, kappa = cell_means(at, points, fields, mesh)
+    material = np.ascontiguousarray(problem.constants(density, damage, kappa, labels_of(at, points.label, mesh)))
+    material[2] /= 1.0 + problem.law.hardening * kappa  # hardening acts from here on: what is past is in ``constants``
+    means = slot_means(at, points, material[1], mesh, body.weight > _WHOLE)
+    return SlotState(*state.leftover.added(mesh, *means), material), at
+
+
+def increment(
+    problem: CavityProblem,
+    state: CavityState,
+    target: Target,
+    control: WalkControl,
+    memory: tuple[Array, Array] | None,
+) -> Step | None:
+    """Advance by one increment; None where no equilibrium is found.
+
+    Parameters
+    ----------
+    memory : displacement of the increment before and the volume changes it made, to begin with
+    """
+    body = body_of(problem, state)
+    slots, at = slots_of(problem, state, body)
+    held = ~np.isnan(target.pressures)
+    balance = CavityBalance(
+        body, slots, problem.law, problem.constraints,
+        load=target.load * spread(problem.constraints, body.mesh),
+        held_pressures=tuple(held), reliefs=_reliefs(problem, state, body),
+    )  # fmt: skip
+    volumes = np.array(state.volumes(problem.spacing))
+    change = np.where(held, 0.0, target.volumes - volumes)
+    rest = np.concatenate([np.zeros(balance.load.size), state.pressures])
+    before = balance.imbalance(rest, 1.0)
+    x = _beginning(balance, state, change, memory)
+    x[balance.load.size :][held] = target.pressures[held]
+    steps = StepControl(tolerance=control.tolerance, iterations=control.iterations)
+    found = equilibrium(balance, steps, x, 1.0)
+    if found is None:
+        return None
+    x, newton, krylov, miss = found
+    u, pressures = balance.parted(x)
+    if (pressures < 0).any():
+        pressures = np.where((pressures < 0) & held, 0.0, pressures)
+    moved, stored, dissipated = _advanced(problem, state, body, slots, at, u)
+    work = _work(problem, state, balance, u, pressures, target)
+    step = max(wall_step(cavity, u, body.mesh.nodes, problem.spacing) for cavity in state.cavities)
+    new = replace(
+        moved,
+        pressures=tuple(float(p) for p in pressures),
+        load=target.load,
+        platens=state.platens + _platen_steps(problem, body, u),
+        work=state.work + work,
+        dissipated=state.dissipated + dissipated,
+    )
+    record = CavityRecord(
+        volumes=new.volumes(problem.spacing), pressures=new.pressures, load=new.load,
+        platens=tuple((float(w), float(a), float(b)) for w, a, b in new.platens),
+        work=new.work, stored=stored, dissipated=new.dissipated, unbalanced=before.size / max(before.reference, 1e-300),
+        imbalance=miss, wall_step=step, newton=newton, krylov=krylov,
+    )  # fmt: skip
+    return Step(new, record, (u, change))
+
+
+def _beginning(balance: CavityBalance, state: CavityState, change: Array, memory: tuple[Array, Array] | None) -> Array:
+    """Return a start with the wanted volume changes: the last increment's motion scaled, or the elastic one."""
+    free = balance.free
+    pressures = np.asarray(state.pressures, dtype=float)
+    if not free.size:
+        return np.concatenate([np.zeros(balance.load.size), pressures])
+    if memory is not None and np.all(memory[1][free] * change[free] > 0):
+        share = float(np.mean(change[free] / memory[1][free]))
+        u = np.where(balance.body.mesh.nodes, min(share, 2.0) * memory[0], 0.0)
+        return balance.with_volumes(np.concatenate([u.ravel(), pressures]), change)
+    return balance.with_volumes(np.concatenate([np.zeros(balance.load.size), pressures]), change)
+
+
+def _reliefs(problem: CavityProblem, state: CavityState, body: CutBody) -> tuple[Array | None, ...]:
+    """Return the pressure (*nodes), MPa, that each membrane takes off its fluid's at the wall's nodes."""
+    places = node_places(body.mesh.node_shape, problem.spacing)
+    reliefs: list[Array | None] = []
+    for membrane, cavity, push in zip(problem.membranes, state.cavities, body.pushes, strict=True):
+        if membrane is None:
+            reliefs.append(None)
+            continue
+        volume = float(cavity_share(cavity, problem.spacing).sum() * np.prod(problem.spacing) / 8.0)
+        touched = np.nonzero(np.any(push != 0, axis=0))
+        relief = np.zeros(body.mesh.node_shape)
+        outside = membrane.outside(np.stack([axis[touched] for axis in places], axis=1), volume)
+        relief[touched] = membrane.resting_pressure(volume) + membrane.stiffness * np.maximum(outside, 0.0)
+        reliefs.append(relief)
+    return tuple(reliefs)
+
+
+def _advanced(
+    problem: CavityProblem, state: CavityState, body: CutBody, slots: SlotState, at: Homes, u: Array
+) -> tuple[CavityState, float, float]:
+    """Move history, points, walls and tracers; return the state, the energy stored and what was dissipated, mJ."""
+    strain = body.passes.strain(u)
+    strain += slots.strain
+    kappa, energy = slots.kappa.copy(), np.zeros((2, body.mesh.count))
+    advance(strain, slots.strain, kappa, body.weight, slots.material, problem.law.packed(), problem.jam, energy)
+    points = changed(state.points, at, (slots.strain, strain), (slots.kappa, kappa), slots.material[1])
+    means = slot_means(at, points, slots.material[1], body.mesh, body.weight > _WHOLE)
+    du = extended(u, body.mesh.nodes)
+    tracers = node_places(body.mesh.node_shape, problem.spacing) + state.displacement
+    flat = np.ascontiguousarray(tracers.reshape(3, -1))
+    travel(flat, np.zeros((6, 0)), np.zeros(0), du, np.asarray(problem.spacing))
+    moved = flat.reshape(tracers.shape) - node_places(body.mesh.node_shape, problem.spacing)
+    voxel = float(np.prod(problem.spacing))
+    new = replace(
+        state,
+        points=travelled(points, du, problem.spacing),
+        leftover=Leftover.between(body.mesh, (strain, kappa), means),
+        displacement=moved,
+        cavities=tuple(moved_wall(cavity, du, problem.spacing) for cavity in state.cavities),
+        outside=None if state.outside is None else moved_wall(state.outside, du, problem.spacing),
+    )
+    return new, float(energy[0].sum()) * voxel, float(energy[1].sum()) * voxel
+
+
+def _work(
+    problem: CavityProblem, state: CavityState, balance: CavityBalance, u: Array, pressures: Array, target: Target
+) -> float:
+    """Return the work done on the material in the increment, mJ, by the trapezoidal rule."""
+    after = sum(np.vdot(force, u) for force in balance.wall_forces(pressures))
+    before = sum(np.vdot(force, u) for force in balance.wall_forces(np.asarray(state.pressures)))
+    platen = float(np.vdot(spread(problem.constraints, balance.body.mesh), u))
+    return 0.5 * float(after + before) + 0.5 * (state.load + target.load) * platen
+
+
+def _platen_steps(problem: CavityProblem, body: CutBody, u: Array) -> Array:
+    """Fit each platen's motion to its nodes: mm at its point and tilts."""
+    out = np.zeros((len(problem.constraints.platens), 3))
+    for number, platen in enumerate(problem.constraints.platens):
+        nodes = np.nonzero(platen.nodes & body.mesh.nodes)
+        arms = [nodes[axis] * problem.spacing[axis] - platen.point[axis] for axis in platen.across]
+        rows = np.stack([np.ones(nodes[0].size), *arms])
+        out[number] = np.linalg.solve(rows @ rows.T, rows @ u[(platen.axis, *nodes)])
+    return out
