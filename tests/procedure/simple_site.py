@@ -48,13 +48,13 @@ def simple_site(voxel_mm: float = 2.0, density: float = 0.10, *, fractured: bool
 
 def trunk(radius: float = 1.2, *, x: float = 0.0) -> Vein:
     """Return a basivertebral vein straight from the posterior wall to the body's middle."""
-    course = np.array([[x, HALF[1] - 1.0, 0.0], [x, -2.0, 0.0]])
+    course = np.array([[x, HALF[1] - 1.2, 0.3], [x, -2.2, 0.3]])
     return Vein("basivertebral", Route.BASIVERTEBRAL, course, np.array([0.0, 1.0, 0.0]), radius, 15.0)
 
 
 def side_vein(side: Side = Side.LEFT, radius: float = 0.8) -> Vein:
     """Return a segmental vein through a side wall."""
-    course = np.array([[side.sign * (HALF[0] - 1.5), 0.0, 0.0], [side.sign * 8.0, -2.0, 0.0]])
+    course = np.array([[side.sign * (HALF[0] - 1.4), 0.3, 0.3], [side.sign * 8.3, -2.2, 0.3]])
     outward = np.array([float(side.sign), 0.0, 0.0])
     return Vein(f"segmental {side.value} 1", Route.SEGMENTAL, course, outward, radius, 15.0)
 
@@ -81,7 +81,7 @@ def simple_bed(
     )
 
 
-def needle(side: Side = Side.LEFT, tip: tuple[float, float, float] = (8.0, -4.0, 0.0)) -> Needle:
+def needle(side: Side = Side.LEFT, tip: tuple[float, float, float] = (8.2, -4.2, 0.2)) -> Needle:
     """Return an 11 G needle whose tip lies at ``tip`` on the left, mirrored on the right; mm."""
     at = np.array([side.sign * tip[0], tip[1], tip[2]])
     entry = at + np.array([side.sign * 4.0, 30.0, 4.0])

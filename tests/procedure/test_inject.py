@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 from tests.procedure.simple_site import (
     HALF,
     before,
@@ -111,7 +112,8 @@ def test_sealing_a_route_makes_its_volume_exactly_zero_and_the_others_rise(
     route: Route, hole: tuple[float, float, float] | None
 ) -> None:
     holes = (FRONT, TOP) if hole in (FRONT, TOP, None) else (FRONT, BACK)
-    tip = needle(tip=(8.0, 4.0, 0.0)) if route is Route.CANAL else needle(tip=(7.0, -2.0, 2.0))
+    tips = {Route.CANAL: (8.2, 4.2, 0.2), Route.CORTICAL: (8.2, -7.2, 1.2)}
+    tip = needle(tip=tips.get(route, (7.2, -2.2, 2.2)))
     veins = (trunk(x=2.0), side_vein())
     volume = 3000.0
     open_ = level(injected(simple_bed(None, veins, holes=holes), volume, at=tip))
@@ -199,7 +201,7 @@ def test_the_pressure_limit_slows_and_then_stops() -> None:
 
 def test_working_time_ends_the_injection_and_set_cement_is_a_stop_not_a_nan() -> None:
     product = cement()
-    late = product.card.working_end - 15.0
+    late = product.card.working_end - 40.0
     state = injected(simple_bed(), 4000.0, rules=frozenset({StopReason.WORKING_TIME}), age=late)
     assert reason(state) == "working_time"
     fast = replace(product, rheology=replace(product.rheology, doubling_time=4.0))
@@ -221,7 +223,7 @@ def test_arrival_is_a_threshold_for_any_instant_and_grows_from_the_tip() -> None
     assert (one.cement_fraction[~reached] < 0.1).all()
     tip = np.rint(one.bed.site.to_cells(needle().tip_lps) / one.bed.site.voxel_mm).astype(int)
     away = np.linalg.norm((np.argwhere(reached) - tip), axis=1)
-    assert np.corrcoef(away, one.arrival[reached])[0, 1] > 0.9
+    assert stats.spearmanr(away, one.arrival[reached]).statistic > 0.9
 
 
 def test_what_went_in_first_is_older_and_warmer() -> None:
@@ -234,7 +236,8 @@ def test_what_went_in_first_is_older_and_warmer() -> None:
     away = np.linalg.norm(np.argwhere(wet) - tip, axis=1)
     assert old[away > np.median(away)].mean() > old[away < np.median(away)].mean()
     assert warm[away > np.median(away)].mean() > warm[away < np.median(away)].mean()
-    assert warm.min() > ROOM and warm.max() < 310.16
+    assert warm.min() > ROOM
+    assert warm.max() < 310.16
 
 
 class _CancelsAfter:
@@ -284,11 +287,11 @@ def test_bad_input_is_refused_by_name() -> None:
         Injection(level=Level.L1, side=Side.LEFT, volume=-1.0)
     with pytest.raises(ParameterError, match="must be above 0"):
         Injection(level=Level.L1, side=Side.LEFT, volume=float("nan"))
-    with pytest.raises(InputError, match="outside its working time of 306 to 510 s"):
+    with pytest.raises(InputError, match="outside its working time of 306 to 510 s at 22 degC"):
         ready(bed, age=600.0)
     with pytest.raises(InputError, match="no needle or no cement"):
         inject(before(bed), Injection(level=Level.L1, side=Side.LEFT, volume=100.0), product, settings())
-    with pytest.raises(GeometryError, match="lumen of radius 2.0 mm in a tube of 1.5 mm"):
+    with pytest.raises(GeometryError, match=r"lumen of radius 2\.0 mm in a tube of 1\.5 mm"):
         Needle(Side.LEFT, np.zeros(3), np.ones(3), 1.5, 2.0, 100.0)
     with pytest.raises(GeometryError, match="level L3 is not treated; treated are L1"):
         before(bed).at(Level.L3)

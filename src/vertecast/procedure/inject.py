@@ -164,6 +164,9 @@ class _Run:
         assert flow.report is not None
         rate, tip = max(flow.report.rates[self.name], 0.0), flow.report.pressures[self.name]
         drop = float(needle_pressure(rate, self.stiffness(time), self.needle.bore, self.cement.rheology))
+        if flow.report.control[self.name] is Control.FILLING:
+            filled = flow.ledger.needle.get(self.name, 0.0) / self.needle.dead_volume
+            return min(drop * filled, self.settings.pressure_limit)
         return drop + (tip if np.isfinite(tip) else 0.0)
 
     def source(self, time: float, rate: float) -> Source:

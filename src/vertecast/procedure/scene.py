@@ -75,11 +75,11 @@ def needles_at(state: State, name: Level, time: float) -> tuple[Needle, ...]:
     """Return the needles of a level that were in place at a time, s, by the events."""
     placed: set[Side] = set()
     for event in state.stream():
-        if event.level is not name or event.t_s > time or event.side is None:
+        if event.level is not name or event.side is None:
             continue
-        if event.kind is EventKind.ACCESS:
+        if event.kind is EventKind.ACCESS and event.t_s <= time:
             placed.add(event.side)
-        elif event.kind is EventKind.NEEDLE_REMOVED:
+        elif event.kind is EventKind.NEEDLE_REMOVED and event.t_s < time:  # at that very moment it is still in
             placed.discard(event.side)
     return tuple(needle for side, needle in state.at(name).tools.items() if side in placed)
 

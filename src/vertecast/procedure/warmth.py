@@ -45,7 +45,7 @@ def warmed(level: LevelState, span: float, cement: Cement) -> LevelState:
     assert flow is not None
     wet = flow.saturation > 0.0
     laws = cement.exotherm
-    fraction = flow.saturation[wet] * level.bed.porosity[wet]
+    fraction = np.minimum(flow.saturation[wet], 1.0) * level.bed.porosity[wet]
     _, whole = thermal_fields(media_codes(level.bed.site)[wet], fraction, laws.media, laws.cement)
     own = fraction * laws.cement.density * laws.cement.specific_heat
     temperature = np.array(level.temperature)
