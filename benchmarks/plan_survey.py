@@ -28,9 +28,7 @@ class Case:
 
 CASES = {
     "verse014": Case("verse014/vert.nii.gz", ("L1", "L2", "L3", "L4", "L5"), "verse014/ct.nii.gz", "verse"),
-    "ts_example": Case(
-        "ts_example/labels.nii.gz", ("T12", "L1", "L2", "L3", "L4", "L5"), "ts_example/ct.nii.gz", "totalseg"
-    ),
+    "ts_example": Case("ts_example/labels.nii.gz", ("L1", "L2", "L3", "L4", "L5"), "ts_example/ct.nii.gz", "totalseg"),
     "vcf_masks": Case("vcf_masks/vert.nii.gz", ("L2",), dialect="verse"),
     "cxr": Case("cxr/labels.nii.gz", ("T4", "T5", "T6", "T7", "T8", "T10", "T12", "L1"), "cxr/ct.nii.gz", "totalseg"),
 }

@@ -205,6 +205,22 @@ def test_with_a_ct_lung_and_skin_are_checked_or_it_is_said_why_not(with_cleft: d
     assert (gates["skin"]["passed"], gates["skin"]["note"]) == (None, "not checked: the image ends before the skin")
 
 
+def test_a_vertebra_cut_by_the_border_is_refused(labels: Path, tmp_path: Path) -> None:
+    """The image ends inside the body and the pedicles."""
+    whole = read_labels(labels, dialect="verse")
+    z = whole.grid.to_lps(np.moveaxis(np.indices(whole.grid.shape), 0, -1))[..., 2]
+    kept = [int(np.flatnonzero(np.abs(z[0, 0] - level).argmin() == np.arange(z.shape[2]))[0]) for level in (-40.0, 6.0)]
+    part = whole.labels[:, :, min(kept) : max(kept)]
+    matrix = whole.grid.lps_from_voxel.matrix.copy()
+    matrix[:3, 3] = whole.grid.to_lps(np.array([[0, 0, min(kept)]]))[0]
+    path = tmp_path / "cut.nii.gz"
+    write_nifti(path, LabelMap(part, Grid.from_affine(part.shape, matrix), whole.values, "verse"))
+    call = ["plan", "--labels", str(path), "--dialect", "verse", "--level", "L2", "--procedure", "vertebroplasty"]
+    result = RUNNER.invoke(app, [*call, "--json"])
+    assert result.exit_code == 1
+    assert "L2 is cut by the image border" in json.loads(result.output)["error"]["message"]
+
+
 def test_body_only_labels_are_refused(labels: Path, tmp_path: Path) -> None:
     whole = read_labels(labels, dialect="verse")
     points = whole.grid.to_lps(np.moveaxis(np.indices(whole.grid.shape), 0, -1))

@@ -96,6 +96,13 @@ def _plan_level(
     anatomy, details = vertebra.anatomy, vertebra.details
     if anatomy is None or details.pedicles is None or details.canal is None:
         raise GeometryError(f"{level} cannot be planned: {vertebra.reason or details.reason}; check its label")
+    if "cut_by_border" in vertebra.flags:
+        raise GeometryError(
+            f"{level} is cut by the image border, so no needle path can be called safe; "
+            "give an image and labels that hold the whole vertebra"
+        )
+    if "arch_cut_by_border" in vertebra.flags:
+        record.warn(f"{level}: its arch is cut by the image border; what lies beyond is not seen")
     procedure = _procedure(level, selection, choice)
     tube = _tube(level, procedure, choice)
     record.uses.extend(tube.uses)
