@@ -38,7 +38,9 @@ class Errors:
 
 def phantom(seed: int, spacing: tuple[float, float, float]) -> Phantom:
     first, last = RANGES[seed % len(RANGES)]
-    return make_phantom(random_spec(np.random.default_rng(seed), first, last, scan=Scan(spacing_mm=spacing)), seed=seed)
+    return make_phantom(
+        random_spec(np.random.default_rng(seed), first, last, scan=Scan(spacing_mm=spacing, width_mm=120.0)), seed=seed
+    )
 
 
 def pooled(seeds: range, spacing: tuple[float, float, float]) -> Errors:
@@ -62,29 +64,28 @@ def compared_heights(heights: dict[Place, Measured], truth: LevelTruth) -> list[
 
 
 def test_twenty_random_phantoms_at_one_millimetre() -> None:
-    """Asked: heights within 0.5 mm, wedge within 1.5 degrees, density within 5 %, nine truths in ten inside.
-
-    Two of 180 heights (the middle of deep endplates) are out by 0.6 mm, one or two of 60 angles (thoracic, pedicles up
-    to the rim) by up to 2 degrees: misses, said in docs/validation.md.
-    """
+    """Heights within 0.5 mm, wedge within 1.5 degrees, density within 5 %, nine truths in ten inside: all of them."""
     fine = pooled(range(20), FINE)
     assert fine.heights_mm.size == 20 * 3 * 3
-    assert np.quantile(np.abs(fine.heights_mm), 0.98) <= 0.5
-    assert np.abs(fine.heights_mm).max() <= 0.7
-    assert np.quantile(np.abs(fine.angles_deg), 0.95) <= 1.5
-    assert np.abs(fine.angles_deg).max() <= 2.0
+    assert np.abs(fine.heights_mm).max() <= 0.5
+    assert np.abs(fine.angles_deg).max() <= 1.5
     assert np.abs(fine.density_percent).max() <= 5.0
     assert fine.inside.mean() >= 0.9
     assert np.median(fine.widths_mm) <= 1.5 * max(FINE)
 
 
 def test_thick_slices_are_flagged_and_their_wide_intervals_hold() -> None:
-    """The millimetre asked for at 3 mm slices is missed (worst 2.1 mm, docs/validation.md); the intervals know it."""
+    """Asked at 3 mm slices: within 1 mm. One height in fifty is not, mostly where a disc is one slice thick.
+
+    The intervals know it (docs/validation.md).
+    """
     thick = pooled(range(4), THICK)
     assert all("thick" in flags for flags in thick.flags)
     assert thick.inside.mean() >= 0.9
     assert np.median(thick.widths_mm) <= 1.5 * max(THICK)
-    assert np.sqrt(np.mean(thick.heights_mm**2)) <= 1.0
+    assert np.quantile(np.abs(thick.heights_mm), 0.95) <= 1.0
+    assert np.abs(thick.heights_mm).max() <= 1.6
+    assert np.sqrt(np.mean(thick.heights_mm**2)) <= 0.5
 
 
 def test_these_checks_can_fail() -> None:

@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from vertecast.core.errors import GeometryError
 from vertecast.core.frames import Transform
+from vertecast.spine.endplate_edge import CtEdge, refined_surface
 from vertecast.spine.endplates import BodySurface, Side, SurfaceSettings, fit_body, rough_planes
 from vertecast.spine.foramen import Foramen
 from vertecast.spine.integrity import Piece
@@ -19,6 +20,7 @@ _YAW_PITCH = 1.5  # mm
 _ROUGH_TURNS = 4
 _FINE_TURNS = 3
 _SETTLED = np.deg2rad(0.1)
+_TURN_WORTH = np.deg2rad(1.0)  # a turn by less moves no height by a hundredth of a millimetre
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,13 +42,14 @@ class FramedBody:
 
 
 def frame_body(
-    piece: Piece, foramen: Foramen, settings: SurfaceSettings, corpus: NDArray[np.bool_] | None
+    piece: Piece, foramen: Foramen, settings: SurfaceSettings, corpus: NDArray[np.bool_] | None, edge: CtEdge | None
 ) -> FramedBody:
     """Split a vertebra and find its frame.
 
     Parameters
     ----------
     corpus : (nx, ny, nz), the body where the labels name it; otherwise it is found from the canal
+    edge : the CT that shows where the endplates are; without it they are the label's
     """
     frame = first_frame(piece, foramen)
     body = corpus
@@ -66,12 +69,25 @@ def frame_body(
     for _ in range(_FINE_TURNS):
         surface = fit_body(body, piece.mask, piece.grid, frame, settings, rounds=1)
         turned = _turned(frame, *_fitted_planes(surface, settings))
-        moved = float(np.arccos(np.clip(turned.axes[2] @ frame.axes[2], -1.0, 1.0)))
+        moved = _between(turned, frame)
         frame = turned
         if moved < _SETTLED:
             break
     surface = fit_body(body, piece.mask, piece.grid, frame, settings)
+    if edge is not None:
+        refined = refined_surface(surface, piece, body, frame, edge)
+        turned = _turned(frame, *_fitted_planes(refined, settings))
+        if _between(turned, frame) > _TURN_WORTH:
+            frame = turned
+            surface = fit_body(body, piece.mask, piece.grid, frame, settings)
+            refined = refined_surface(surface, piece, body, frame, edge)
+        surface = refined
     return FramedBody(frame, body, surface, symmetry)
+
+
+def _between(first: Transform, second: Transform) -> float:
+    """Angle, rad, between the z axes of two frames."""
+    return float(np.arccos(np.clip(first.axes[2] @ second.axes[2], -1.0, 1.0)))
 
 
 def _rough_planes(

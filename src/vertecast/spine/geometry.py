@@ -9,9 +9,11 @@ from vertecast.core.errors import GeometryError
 from vertecast.core.levels import Level
 from vertecast.core.parameters import Loaded, ParameterUse, load_parameters
 from vertecast.core.quantities import Measured, quantity
+from vertecast.imaging.volume import Volume
 from vertecast.spine.anatomy import Anatomy
 from vertecast.spine.angles import AngleSettings, PlateTilt, plate_tilt, wedge_angle
 from vertecast.spine.depth_map import DepthMap, map_depth
+from vertecast.spine.endplate_edge import CtEdge, EdgeSettings
 from vertecast.spine.endplates import BodySurface, Side, SurfaceSettings
 from vertecast.spine.foramen import find_foramen
 from vertecast.spine.frame import frame_body
@@ -42,6 +44,7 @@ class Settings:
 
     integrity: IntegrityLimits
     surface: SurfaceSettings
+    edge: EdgeSettings
     heights: HeightSettings
     angles: AngleSettings
     size: SizeLimits
@@ -52,11 +55,12 @@ class Settings:
         """Load the settings of ``data/spine``."""
         integrity: Loaded[IntegrityLimits] = load_parameters("spine/integrity.toml", IntegrityLimits)
         surface: Loaded[SurfaceSettings] = load_parameters("spine/surface.toml", SurfaceSettings)
+        edge: Loaded[EdgeSettings] = load_parameters("spine/endplate_edge.toml", EdgeSettings)
         heights: Loaded[HeightSettings] = load_parameters("spine/heights.toml", HeightSettings)
         angles: Loaded[AngleSettings] = load_parameters("spine/angles.toml", AngleSettings)
         size: Loaded[SizeLimits] = load_parameters("spine/size.toml", SizeLimits)
-        uses = integrity.uses + surface.uses + heights.uses + angles.uses + size.uses
-        return cls(integrity.values, surface.values, heights.values, angles.values, size.values, uses)
+        uses = integrity.uses + surface.uses + edge.uses + heights.uses + angles.uses + size.uses
+        return cls(integrity.values, surface.values, edge.values, heights.values, angles.values, size.values, uses)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,12 +94,15 @@ class VertebraGeometry:
     flags: tuple[str, ...]
 
 
-def measure_geometry(piece: Piece, axis_lps: NDArray[np.float64], settings: Settings) -> VertebraGeometry:
-    """Measure one vertebra from its label.
+def measure_geometry(
+    piece: Piece, axis_lps: NDArray[np.float64], settings: Settings, volume: Volume | None = None
+) -> VertebraGeometry:
+    """Measure one vertebra from its label, and its endplates from the CT where there is one.
 
     Parameters
     ----------
     axis_lps : (3,), unit, superior; a first guess within some 40 degrees
+    volume : the CT on the labels' grid, in the same canonical order
 
     Raises
     ------
@@ -108,7 +115,8 @@ def measure_geometry(piece: Piece, axis_lps: NDArray[np.float64], settings: Sett
         )
     foramen = find_foramen(piece, axis_lps)
     corpus = corpus_from_subregions(piece)
-    framed = frame_body(piece, foramen, settings.surface, corpus)
+    edge = None if volume is None else CtEdge(volume, settings.edge, settings.surface.inner_share)
+    framed = frame_body(piece, foramen, settings.surface, corpus, edge)
     surface = framed.surface
     six = measure_heights(surface, settings.heights)
     _require_body(piece.level, six, settings.size)

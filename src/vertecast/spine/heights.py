@@ -64,7 +64,7 @@ class SagittalSection:
     def height(self, place: Place) -> Measured:
         """Height at one place with its 95 % interval."""
         at = list(Place).index(place)
-        method = "distance of the endplate surfaces of the label mask (docs/methods/heights.md)"
+        method = "distance of the endplate surfaces (docs/methods/heights.md)"
         return Measured.with_error(float(self.heights[at]), 1.96 * float(self.deviations[at]), method)
 
 

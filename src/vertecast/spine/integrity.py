@@ -36,6 +36,7 @@ class Piece:
     level : its name
     grid : the crop
     mask : (nx, ny, nz), the one component that was kept
+    others : (nx, ny, nz), what is labelled as another vertebra
     subregions : (nx, ny, nz), when the labels have them
     open_faces : image border faces that the vertebra touches, by the direction outward ("superior" …)
     notes : what was repaired or is suspect, in sentences
@@ -44,6 +45,7 @@ class Piece:
     level: Level
     grid: Grid
     mask: NDArray[np.bool_]
+    others: NDArray[np.bool_]
     subregions: NDArray[np.int16] | None
     open_faces: tuple[str, ...]
     notes: tuple[str, ...]
@@ -139,7 +141,17 @@ def _piece(labels: LabelMap, level: Level, voxels: NDArray[np.intp], notes: list
         inside = tuple((voxels - start).T)
         subregions[inside] = labels.subregions[tuple(voxels.T)]
     grid = cropped(labels.grid, tuple(int(n) for n in start), size)  # type: ignore[arg-type]
-    return Piece(level, grid, mask, subregions, tuple(open_faces), tuple(notes))
+    others = _labelled(labels, start, size) & ~mask
+    return Piece(level, grid, mask, others, subregions, tuple(open_faces), tuple(notes))
+
+
+def _labelled(labels: LabelMap, start: NDArray[np.intp], size: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Where a box of voxels, that may reach beyond the image, is labelled as any vertebra."""
+    low, high = np.maximum(start, 0), np.minimum(start + size, labels.grid.shape)
+    box = np.zeros(size, bool)
+    inner = tuple(slice(a, b) for a, b in zip(low - start, high - start, strict=True))
+    box[inner] = labels.labels[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] > 0
+    return box
 
 
 def _with_order_and_size_notes(pieces: dict[Level, Piece], limits: IntegrityLimits) -> dict[Level, Piece]:
@@ -159,6 +171,12 @@ def _with_order_and_size_notes(pieces: dict[Level, Piece], limits: IntegrityLimi
             if not limits.small_volume <= ratio <= limits.large_volume:
                 notes.append(f"volume of {level} is {ratio:.2f} of its neighbours'")
         result[level] = Piece(
-            piece.level, piece.grid, piece.mask, piece.subregions, piece.open_faces, tuple(dict.fromkeys(notes))
+            piece.level,
+            piece.grid,
+            piece.mask,
+            piece.others,
+            piece.subregions,
+            piece.open_faces,
+            tuple(dict.fromkeys(notes)),
         )
     return result

@@ -148,7 +148,7 @@ def _look_at(
     if level is Level.C1:
         return _Found(piece, None, WITHOUT_BODY[level], VertebraDetails.unknown(WITHOUT_BODY[level]))
     try:
-        geometry = measure_geometry(piece, axis_lps, settings)
+        geometry = measure_geometry(piece, axis_lps, settings, volume)
     except (GeometryError, np.linalg.LinAlgError) as exc:
         reason = str(exc) if isinstance(exc, GeometryError) else f"the label of {level} has no measurable shape"
         return _Found(piece, None, reason, VertebraDetails.unknown(reason))

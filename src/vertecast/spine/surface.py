@@ -65,7 +65,7 @@ class HeightField:
     def at(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
         """Height, mm, at points of any one shape; outside the knots the border value is held."""
         x, y = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))
-        rows = self._rows(x.ravel(), y.ravel())
+        rows = self.rows(x.ravel(), y.ravel())
         return np.asarray((rows @ self.coefficients.ravel()).reshape(x.shape))
 
     def gradient(
@@ -80,11 +80,16 @@ class HeightField:
     def deviation(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
         """Standard deviation of the fitted height, mm."""
         x, y = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))
-        rows = self._rows(x.ravel(), y.ravel())
+        rows = self.rows(x.ravel(), y.ravel())
         halves = linalg.solve_triangular(self.factor, rows.T, lower=True)
         return np.asarray(np.linalg.norm(halves, axis=0).reshape(x.shape))
 
-    def _rows(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    def bending(self) -> NDArray[np.float64]:
+        """(kx·ky, kx·ky): quadratic form of the bending energy ∫ f_xx² + 2 f_xy² + f_yy² in the coefficients."""
+        return _bending(self.knots_x, self.knots_y)
+
+    def rows(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n, kx·ky): weight of every coefficient in the height at points (n,)."""
         return _tensor(_basis(x, self.knots_x), _basis(y, self.knots_y))
 
 
