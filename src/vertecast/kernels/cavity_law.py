@@ -19,7 +19,7 @@ _TWO_OPEN = 0.3  # share kept where two directions are open: the third still bea
 
 @njit(cache=True)
 def principal(s, values, axes):  # type: ignore[no-untyped-def]
-    """Write the principal values of the symmetric tensor ``s`` (xx yy zz yz xz xy) falling, and their axes by column."""
+    """Write the principal values of the symmetric tensor ``s`` (Voigt), falling, and their axes by column."""
     a = np.empty((3, 3))
     a[0, 0], a[1, 1], a[2, 2] = s[0], s[1], s[2]
     a[1, 2] = a[2, 1] = s[3]
@@ -66,7 +66,7 @@ def _turn(a, axes, p, q):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def opened(e, lame, mu, tension, gap, axes):  # type: ignore[no-untyped-def]
-    """Write the opening strain (6, engineering shear) of elastic strain ``e`` into ``gap``; return how many directions open.
+    """Write the opening part (6) of elastic strain ``e`` into ``gap``; return how many directions open.
 
     ``axes`` receives the principal axes when any opens.
     """

@@ -14,7 +14,7 @@ _NEIGHBOURS = [(i, j, k) for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0
 
 
 def extended(u: Array, known: NDArray[np.bool_], layers: int = _LAYERS) -> Array:
-    """Return ``u`` (3, *nodes) carried ``layers`` nodes beyond ``known`` by means of the neighbours, nearer ones more."""
+    """Return ``u`` (3, *nodes) carried ``layers`` nodes beyond ``known``, by means of the neighbours."""
     out = np.where(known, u, 0.0)
     done = known.copy()
     shape = np.array(known.shape)

@@ -102,6 +102,19 @@ def cut_share(value: Array, slopes: Array) -> Array:
 
 def cavity_share(distance: Array, spacing: Sequence[float]) -> Array:
     """Return the share of each octant that lies in the cavity; (2 nx, 2 ny, 2 nz), 0-1."""
+    share = np.zeros([2 * (n - 1) for n in distance.shape])
+    near = np.nonzero(distance < 2.0 * max(spacing))
+    if near[0].size:
+        nodes = [
+            (max(0, int(n.min()) - 2), min(size, int(n.max()) + 3))
+            for n, size in zip(near, distance.shape, strict=True)
+        ]
+        octants = tuple(slice(2 * low, 2 * (high - 1)) for low, high in nodes)
+        share[octants] = _share_of_box(distance[tuple(slice(*n) for n in nodes)], spacing)
+    return share
+
+
+def _share_of_box(distance: Array, spacing: Sequence[float]) -> Array:
     value = octant_values(distance)
     half = 0.5 * np.asarray(spacing, dtype=float)
     share = (value < 0).astype(float)
@@ -123,7 +136,7 @@ def cavity_volume(distance: Array, spacing: Sequence[float]) -> float:
 
 
 def wall_points(distance: Array, spacing: Sequence[float]) -> tuple[Array, Array]:
-    """Return points (n, 3) of the wall, mm, where it crosses the grid's edges, and its unit normals out of the cavity."""
+    """Return points (n, 3) of the wall, mm, where it crosses the grid's edges, and its outward normals."""
     gradient = np.stack(np.gradient(distance, *spacing))
     places, normals = [], []
     for axis in range(3):
@@ -144,8 +157,22 @@ def wall_points(distance: Array, spacing: Sequence[float]) -> tuple[Array, Array
 def redistanced(distance: Array, spacing: Sequence[float], band: float) -> Array:
     """Return the field with true distances up to ``band`` mm from the wall, and at least ``band`` beyond, sign kept.
 
-    The wall itself stays where it is to second order: a node takes its distance to the plane of the nearest wall point.
+    A node takes its distance to the plane of the nearest wall point; the whole field is then shifted by the little that
+    keeps the volume.
     """
+    out = _to_nearest_plane(distance, spacing, band)
+    wanted = cavity_volume(distance, spacing)
+    h = min(spacing)
+    for _ in range(2):
+        now = cavity_volume(out, spacing)
+        area = (cavity_volume(out - 0.05 * h, spacing) - now) / (0.05 * h)
+        if area <= 0.0:
+            break
+        out = out - np.clip((wanted - now) / area, -0.2 * h, 0.2 * h)
+    return out
+
+
+def _to_nearest_plane(distance: Array, spacing: Sequence[float], band: float) -> Array:
     places, normals = wall_points(distance, spacing)
     if not len(places):
         raise GeometryError("the cavity has no wall on this grid; it vanished or fills everything: use a finer grid")

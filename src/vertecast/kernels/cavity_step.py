@@ -25,7 +25,7 @@ from vertecast.kernels.newton import StepControl, equilibrium
 
 Array = NDArray[np.float64]
 
-_FIRST = 0.15  # share of the full step to begin with: the way from elastic to crushed is then followed
+_FIRST = 0.05  # share of the full step to begin with: the way from elastic to crushed is then followed
 _WHOLE = 0.999  # share of material above which no wall cuts a voxel
 
 
@@ -70,7 +70,7 @@ class Stage:
             return False
         volumes = np.array(state.volumes(self.spacing))
         wanted = np.array([np.nan if v is None else v for v in self.goal.volumes])
-        return not np.any(np.abs(volumes - wanted)[self.steered] > 2e-3 * wanted[self.steered])
+        return not np.any(np.abs(volumes - wanted)[self.steered] > 5e-3 * wanted[self.steered])
 
     def next(self, state: CavityState, share: float) -> Target:
         """Return the end of the next increment; ``share`` below 1 after a cut."""
