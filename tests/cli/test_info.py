@@ -28,7 +28,7 @@ def test_the_schemas_are_published_and_valid(name: str) -> None:
 def test_an_unknown_schema_is_one_sentence_and_status_1() -> None:
     answer = run(app, ["info", "--schema", "brain"])
     assert answer.exit_code == 1
-    assert "schema 'brain' does not exist; choose one of manifest, " in answer.stderr
+    assert "schema 'brain' does not exist; choose one of " in answer.stderr
     error = json.loads(run(app, ["info", "--schema", "brain", "--json"]).stdout)["error"]
     assert error["kind"] == "InputError"
 
