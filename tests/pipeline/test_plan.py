@@ -11,12 +11,19 @@ from typer.testing import CliRunner
 
 from vertecast.cli import app
 from vertecast.cli.info import read_schema
+from vertecast.core.frames import LPS, Transform
 from vertecast.core.levels import Level
+from vertecast.core.sides import Side
 from vertecast.imaging.grid import Grid
 from vertecast.imaging.read import read_labels
 from vertecast.imaging.volume import LabelMap, Volume
 from vertecast.imaging.write import write_nifti
 from vertecast.pipeline.needles import read_needles
+from vertecast.pipeline.plan import PlannedLevel, session_document
+from vertecast.planning.selector import Procedure
+from vertecast.planning.trajectory import Approach, NeedlePath, Target, Tool
+from vertecast.planning.trajectory_plan import Layout, LevelPlan, TrajectoryPlan
+from vertecast.planning.views import level_views
 from vertecast.spine.phantom.arch import arch_parts
 from vertecast.spine.phantom.body import Body
 from vertecast.spine.phantom.levels import normal_shape
@@ -104,6 +111,41 @@ def test_the_schema_of_the_plan_holds_the_course_of_care_and_every_point_in_lps(
         jsonschema.validate({**needle, "tool": {"name": "11G", "length_mm": 150.0, "inner_diameter_mm": 2.4}}, part)
 
 
+def needle(side: Side, tip: tuple[float, float, float]) -> NeedlePath:
+    """A straight path from behind that ends at ``tip``."""
+    end = np.array(tip)
+    return NeedlePath(
+        side=side, approach=Approach.TRANSPEDICULAR, target=Target.OWN_HALF, tool=Tool("11G", 1.5, 150.0),
+        entry_lps=end + _BACK, tip_lps=end, target_lps=end, skin_lps=None, clearances={}, gates=(), terms=(),
+        robustness=1.0, rotation_deg=0.0, tilt_deg=0.0,
+    )  # fmt: skip
+
+
+def planned(level: Level, needles: tuple[NeedlePath, ...], cement: float) -> PlannedLevel:
+    best = (TrajectoryPlan(Layout.BILATERAL, needles, reaches_midline=True),) if needles else ()
+    views = level_views(Transform(np.eye(4), f"vert:{level}", LPS))
+    plan = LevelPlan(level=level, plans=best, refusals=(), views=views, tool=Tool("11G", 1.5, 150.0), warnings=())
+    return PlannedLevel(plan, Procedure.VERTEBROPLASTY, {}, cement)
+
+
+def test_several_levels_are_one_session() -> None:
+    """Accesses, cement and minutes add up; the least gap is between the outer walls of two levels' needles."""
+    left, right = needle(Side.LEFT, (10.0, 0.0, 0.0)), needle(Side.RIGHT, (-10.0, 0.0, 0.0))
+    lower = needle(Side.LEFT, (12.0, 0.0, -34.0))
+    levels = {
+        Level.L1: planned(Level.L1, (left, right), 4.0),
+        Level.L2: planned(Level.L2, (lower,), 3.5),
+        Level.L3: planned(Level.L3, (), 0.0),
+    }
+    session = session_document(levels)["session"]
+    assert (session["accesses"], session["cement_ml"], session["levels"]) == (3, 7.5, ["L1", "L2", "L3"])
+    one = session_document({Level.L1: levels[Level.L1]})["session"]
+    assert session["minutes"]["low"] == pytest.approx(3 * one["minutes"]["low"])
+    assert one["nearest_needles"] is None
+    assert session["nearest_needles"]["between"] == ["L1 left", "L2 left"]
+    assert session["nearest_needles"]["gap_mm"] == pytest.approx(np.hypot(2.0, 34.0) - 3.0)
+
+
 def test_fluoroscopy_reads_the_needles_of_the_plan(run: Path) -> None:
     needles = read_needles(run)
     planned = json.loads((run / "plan.json").read_text())["levels"]["L2"]["plans"][0]["needles"]
@@ -166,6 +208,7 @@ def test_a_bad_patient_file_is_refused_before_anything_is_measured(labels: Path,
     assert not (tmp_path / "run").exists()
 
 
+_BACK = np.array([0.0, 40.0, 0.0])
 CLEFT = np.array([4.0, -5.0, 4.0])
 
 

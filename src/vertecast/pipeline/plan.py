@@ -76,7 +76,7 @@ def plan_case(
             level: _plan_level(inputs, level, selections[level.value], choice, (air, rules.values), record)
             for level in case.levels
         }
-    document = _document(planned)
+    document = session_document(planned)
     if out is not None:
         with run_folder(out) as staging:
             outputs = _write(inputs, indication, document, planned, staging, record)
@@ -210,7 +210,8 @@ def _volumes(vertebra: MeasuredVertebra, procedure: Procedure, plan: LevelPlan, 
         return {"reason": str(exc)}
 
 
-def _document(planned: dict[Level, PlannedLevel]) -> dict[str, Any]:
+def session_document(planned: dict[Level, PlannedLevel]) -> dict[str, Any]:
+    """Return ``plan.json`` of all levels: what adds up over the session, and the course of care."""
     care = course_of_care(tuple(one.procedure for one in planned.values()))
     accesses = sum(len(one.plan.plans[0].needles) for one in planned.values() if one.plan.plans)
     return {
