@@ -45,6 +45,7 @@ def timed(voxel_mm: float) -> dict[str, float]:
     """Inject and cure one level of simple shapes; seconds of wall clock."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     from tests.procedure.simple_site import before, cement, needle, settings, simple_bed, simple_site
+
     from vertecast.core.levels import Level
     from vertecast.core.sides import Side
     from vertecast.procedure.access import access, mix

@@ -60,7 +60,8 @@ def mix(state: State, cement: Cement, temperature: float, *, start_age: float | 
     if not first * (1.0 - 1e-9) <= age < last:
         raise InputError(
             f"{cement.name} injected {wait:.0f} s after mixing is outside its working time of "
-            f"{cement.card.working_start:.0f} to {cement.card.working_end:.0f} s; choose a moment inside"
+            f"{cement.card.working_start:.0f} to {cement.card.working_end:.0f} s at "
+            f"{cement.card.handling_temperature:.0f} degC; choose a moment inside"
         )
     state = replace(state, mixed_at=state.time).with_event(
         EventKind.CEMENT_MIXED, None, None, {"cement": cement.name, "injected_from_s": state.time + wait}

@@ -119,12 +119,11 @@ def make_bed(site: Site, shell: Shell, veins: tuple[Vein, ...], *, sealed: Colle
         raise ParameterError(f"{site.level}: a cell of the body has no pores; check the calibration of its density")
     media = {Region.SOFT: outside.soft, Region.DISC: outside.disc, Region.CANAL: outside.canal}
     domain = _fill_outside(site, phi, k, {**media, Region.FORAMEN: outside.soft})
-    drawn = tuple(v for v in veins if v.route not in closed)
-    _fill_veins(site, phi, k, drawn, cavity_permeability(law.values))
+    _fill_veins(site, phi, k, veins, cavity_permeability(law.values))
     spacing = (site.voxel_mm,) * 3
     space = pore_space(phi[0], k, spacing, skin=_skin(site, shell, law.values, closed))
     drains = (
-        *_vein_drains(site, space, drawn, vein_data.values.pressure),
+        *_vein_drains(site, space, tuple(v for v in veins if v.route not in closed), vein_data.values.pressure),
         *_edge_drains(site, space, domain, vein_data.values.pressure, closed),
     )
     if not drains:

@@ -160,8 +160,9 @@ class _Run:
         return float(consistency(self.age(time), self.cement.rheology))
 
     def pressure(self, flow: FlowState, time: float) -> float:
-        """Pressure at the syringe, MPa: at the tip, and the needle's drop."""
+        """Pressure at the syringe, MPa, in the step that ended at ``time``: at the tip, and the needle's drop."""
         assert flow.report is not None
+        time -= flow.report.span
         rate, tip = max(flow.report.rates[self.name], 0.0), flow.report.pressures[self.name]
         drop = float(needle_pressure(rate, self.stiffness(time), self.needle.bore, self.cement.rheology))
         if flow.report.control[self.name] is Control.FILLING:
