@@ -98,7 +98,7 @@ def _stills(state: State, practice: Practice, volume: Volume, staging: Path, rec
     record.uses.extend(settings.uses)
     body = Body(volume, settings.physics, settings.tissue)
     (staging / "fluoro").mkdir()
-    outputs = {}
+    outputs: dict[str, str] = {}
     for name in state.levels:
         outputs |= _level_stills(state, name, practice, (body, settings), staging)
     return outputs
