@@ -219,7 +219,7 @@ def test_baroud_mobility_falls_too_slowly():
 
 
 def test_first_mobility_of_a_core_has_the_published_order():
-    """Published 60.9 mm4/(N s) at first; ours from a needle of 1.2 mm to 10 mm at 0.05 to 0.2 mL/s, within 5 times."""
+    """Published 60.9 mm4/(N s) at first; ours from a needle of 1.2 mm to 10 mm at 0.05 to 0.2 mL/s, within twice."""
     cement, law = rheology.load_cement("pmma-medium-viscosity").values, load_pores().values
     k, phi, r0, far = law.reference_permeability, 0.704, 1.2, 10.0
     found = []
@@ -228,7 +228,7 @@ def test_first_mobility_of_a_core_has_the_published_order():
         drop = float(stiff) * np.sqrt(rate / (4 * np.pi)) * np.log(far / r0)
         found.append(rate / (4 * np.pi * drop) * (1 / r0 - 1 / far))
     assert np.all(np.diff(found) > 0), "shear thinning"
-    assert 60.9 / 5 < min(found) < max(found) < 60.9 * 5
+    assert 60.9 / 2 < min(found) < max(found) < 60.9 * 2
 
 
 def test_filled_bone_against_native_bone():
