@@ -1,11 +1,15 @@
 """Compiled passes of heat conduction on cells: the rate of change, one Chebyshev stage, and the last with its error."""
 
+from typing import Any
+
 import numpy as np
 from numba import njit, prange
+from numpy.typing import NDArray
 
 from vertecast.kernels.diffusion_compiled import _row
 from vertecast.kernels.elastic_compiled import _OPTIONS
 
+Array = NDArray[Any]
 RATE, STAGE, END = 0, 1, 2
 SERIAL_CELLS = 30_000
 """Below this, waking threads costs more than they save."""
@@ -53,7 +57,16 @@ def _parallel(mode, u, tx, ty, tz, diagonal, source, inverse, first, rate, weigh
         worst[i] = _plane(i, mode, u, tx, ty, tz, diagonal, source, inverse, first, rate, weights, out)
 
 
-def heat_pass(mode, u, faces, fields, first, rate, weights, out):  # type: ignore[no-untyped-def]
+def heat_pass(
+    mode: int,
+    u: Array,
+    faces: tuple[Array, Array, Array],
+    fields: tuple[Array, Array, Array],
+    first: Array,
+    rate: Array,
+    weights: Array,
+    out: Array,
+) -> float:
     """Run one pass over all cells; return the largest estimated error (END), else zero.
 
     RATE writes (source - A u) / capacity to ``out``. STAGE advances ``out``, which holds two stages back, to the next

@@ -11,10 +11,12 @@ from vertecast.kernels.diffusion import harmonic_faces, prepare_diffusion, solve
 from vertecast.kernels.elastic import prepare_elastic, solve, solve_correction
 from vertecast.kernels.elastic_grid import SERIAL_NODES
 from vertecast.kernels.gauss import GaussPasses, RankOneTangent
+from vertecast.kernels.heat import HeatState, advance_heat, make_conductor
+from vertecast.kernels.heat_compiled import SERIAL_CELLS
 
 
 def warm() -> float:
-    """Compile or load the elastic, Gauss-point and diffusion kernels; return the seconds it took."""
+    """Compile or load the elastic, Gauss-point, diffusion and heat kernels; return the seconds it took."""
     began = time.perf_counter()
     edge = round((SERIAL_NODES / 3) ** (1 / 3)) + 1  # the threaded path too
     mesh = BrickMesh.from_mask(np.ones((edge, edge, edge), dtype=bool), (1.0, 1.0, 1.0))
@@ -30,4 +32,8 @@ def warm() -> float:
     tangent[:, :2] = 100.0
     solve_correction(system, -force, tangent=RankOneTangent(passes, tangent))
     solve_diffusion(prepare_diffusion(harmonic_faces(np.ones((8, 8, 8)), (1, 1, 1)), sink=1.0), 1.0)
+    for count in (4, round(SERIAL_CELLS ** (1 / 3)) + 1):
+        cube = np.ones((count,) * 3)
+        conductor = make_conductor(cube, cube, (np.ones(count),) * 3, 0.0)
+        advance_heat(conductor, None, HeatState(0.0, cube, np.zeros(0), np.zeros(0)), 0.1)
     return time.perf_counter() - began
