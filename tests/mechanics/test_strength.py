@@ -13,6 +13,7 @@ from vertecast.kernels.foam_law import NO_SIDEWAYS
 from vertecast.kernels.newton import PathStatus
 from vertecast.mechanics.activities import load_activities, load_to_strength
 from vertecast.mechanics.curve import Curve
+from vertecast.mechanics.pads import Neighbours
 from vertecast.mechanics.settings import Loading, StrengthOptions, Support
 from vertecast.mechanics.strength import strength
 from vertecast.physics.bone import load_law, modulus, yield_stress
@@ -79,6 +80,24 @@ def test_discs_are_read_between_the_endplates():
     assert one.curve.shortening[-1] >= 0.005 * soft.height
     law = load_law()
     assert one.curve.stiffness == pytest.approx(float(modulus(DENSITY, law)) * np.pi * RADIUS**2 / HEIGHT, rel=0.25)
+
+
+def test_own_discs_carry_the_load_from_the_neighbours_endplates():
+    anatomy, volume = column()
+    x, y, z = np.moveaxis(anatomy.coordinates(), -1, 0)
+    inside = x**2 + y**2 < RADIUS**2
+    around = Neighbours(inside & (z > HEIGHT / 2 + 3), inside & (z < -HEIGHT / 2 - 3), anatomy.grid)
+    few = options(support=Support.DISC, increments=4, strain=0.004)
+    own = strength(anatomy, volume, Line(), few, neighbours=around)
+    assert not any("is assumed" in sentence for sentence in own.warnings)
+    assumed = strength(anatomy, volume, Line(), few)
+    assert sum("half a disc of 5 mm is assumed" in sentence for sentence in assumed.warnings) == 2
+    # the body between its endplates is the same body, however far its discs reach
+    assert own.results[0].curve.stiffness == pytest.approx(assumed.results[0].curve.stiffness, rel=0.1)
+    bending = options(support=Support.DISC, loading=Loading.FLEXION, increments=2, strain=0.004)
+    bent = strength(anatomy, volume, Line(), bending, neighbours=around)
+    assert bent.results[0].status is PathStatus.COMPLETE
+    assert 0 < bent.results[0].maximum.value < own.results[0].maximum.value
 
 
 def test_uncalibrated_is_said():
