@@ -57,6 +57,10 @@ def test_is_invertible_and_returns(broken: Broken) -> None:
     assert np.abs(warp.forward(warp.backward(places)) - places).max() < 0.01
 
 
+def test_no_darker_than_the_ct_it_came_from(broken: Broken, phantom: Phantom) -> None:
+    assert broken[1].phantom.volume.hu.min() >= min(-1024.0, float(phantom.volume.hu.min()))
+
+
 def test_above_moves_rigidly_and_below_stays(broken: Broken, phantom: Phantom) -> None:
     warp, truth = broken[1].fractured.warp, broken[1].fractured.truth
     grid = phantom.labels.grid

@@ -20,6 +20,7 @@ _YAW_PITCH = 1.5  # mm
 _ROUGH_TURNS = 4
 _FINE_TURNS = 3
 _SETTLED = np.deg2rad(0.1)
+_SHIFT_WORTH = 0.3  # mm, of the origin: what the CT may move the body's centre before the frame follows
 _TURN_WORTH = np.deg2rad(1.0)  # a turn by less moves no height by a hundredth of a millimetre
 
 
@@ -77,7 +78,8 @@ def frame_body(
     if edge is not None:
         refined = refined_surface(surface, piece, body, frame, edge)
         turned = _turned(frame, *_fitted_planes(refined, settings))
-        if _between(turned, frame) > _TURN_WORTH:
+        shifted = float(np.linalg.norm(turned.origin - frame.origin))
+        if _between(turned, frame) > _TURN_WORTH or shifted > _SHIFT_WORTH:
             frame = turned
             surface = fit_body(body, piece.mask, piece.grid, frame, settings)
             refined = refined_surface(surface, piece, body, frame, edge)

@@ -56,6 +56,9 @@ def carry(volume: Volume | None, labels: LabelMap, level: Level, warp: Warp, *, 
         if hu is not None and spline is not None:
             squeezed = 1.0 + held * (1.0 / np.maximum(warp.compression(source), 0.05) - 1.0)
             hu.reshape(-1)[voxels] = _hu_at(spline, index, squeezed, marrow_hu)
+    if hu is not None and volume is not None:
+        # Between voxels of air and edges a cubic spline falls below both: no darker than air or the CT itself.
+        np.maximum(hu, np.float32(min(AIR_HU, float(volume.hu.min()))), out=hu)
     if subregions is not None:
         subregions[out == 0] = 0
     after = None if hu is None else _mineral(hu, share, marrow_hu)
@@ -119,7 +122,7 @@ def _hu_at(
     outside = (index < -0.5).any(axis=0) | (index > np.array(spline.shape)[:, None] - 0.5).any(axis=0)
     mineral = np.maximum(hu - marrow_hu, 0.0)
     hu = np.where(outside, AIR_HU, hu + mineral * (squeezed - 1.0))
-    return np.asarray(np.clip(hu, min(AIR_HU, float(hu.min())), _TOP_HU), np.float32)
+    return np.asarray(np.minimum(hu, _TOP_HU), np.float32)
 
 
 def _mineral(hu: NDArray[np.float32], share: NDArray[np.float32], marrow_hu: float) -> float:
