@@ -10,6 +10,7 @@ Array = NDArray[np.float64]
 
 _LAYERS = 4  # layers of nodes beyond the material that get a displacement
 _BAND = 4.0  # voxels about a wall in which its distance field is kept true
+_SLOPE = 0.15  # how far the slope of a distance field may be from one near the wall, for nine nodes of ten
 _NEIGHBOURS = [(i, j, k) for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1) if (i, j, k) != (0, 0, 0)]
 
 
@@ -54,7 +55,14 @@ def moved_wall(distance: Array, du: Array, spacing: tuple[float, float, float]) 
     shifted = ndimage.map_coordinates(padded, source + 2, order=3, mode="nearest")
     out = distance.copy()
     out[box] = np.where(near[box], shifted, part)
-    return redistanced(out, spacing, band)
+    return out if _true(out[box], spacing) else redistanced(out, spacing, band)
+
+
+def _true(distance: Array, spacing: tuple[float, float, float]) -> bool:
+    """Tell whether the field is still a distance near the wall: making it one again costs a little noise each time."""
+    slope = np.sqrt(sum(one**2 for one in np.gradient(distance, *spacing)))
+    near = slope[np.abs(distance) < 1.5 * max(spacing)]
+    return not near.size or bool(np.quantile(np.abs(near - 1.0), 0.9) < _SLOPE)
 
 
 def wall_step(distance: Array, u: Array, known: NDArray[np.bool_], spacing: tuple[float, float, float]) -> float:
