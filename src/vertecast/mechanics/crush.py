@@ -69,9 +69,10 @@ def crush(
 ) -> Crush:
     """Press the upper platen down until the body is shortened by the strain asked for.
 
-    The lower face is bonded to a fixed platen. Axial: the upper face is bonded to a platen that only moves down.
-    Flexion: it is bonded to one that is pushed in front of the centre and free to tilt, but not to slide. The
-    shortening is that of the point where the force acts, or of the endplates, as the support's data says.
+    The platens are the pads' outer faces, or the neighbours' endplates where those bound the discs; the lower one is
+    fixed. Axial: the upper one only moves down. Flexion: it is pushed in front of the centre, free to tilt about that
+    point, and held sideways. The shortening is that of the point where the force acts, or of the endplates, as the
+    support's data says.
     """
     options, definition, pad = settings
     mesh = BrickMesh.from_mask(specimen.mesh_mask, specimen.grid.spacing)
