@@ -60,12 +60,11 @@ def scene(body: Body, spacing: float, *, vein_open: bool = True, law=cement, set
     step = round(spacing / FINE)
     extent = np.array([2 * body.half_x, 2 * body.half_y, body.height]) + 2 * CLEAR
     shape = tuple(int(n) for n in np.round(extent / 1.5) * 6 // step)
-    shape = tuple(n - n % 1 for n in shape)
     fine = tuple(n * step for n in shape)
-    x, y, z = ((np.arange(n) + 0.5) * FINE - 0.5 * n * FINE for n in (int(round(e / 1.5)) * 6 for e in extent))
+    x, y, z = ((np.arange(n) + 0.5) * FINE - 0.5 * n * FINE for n in (round(float(e) / 1.5) * 6 for e in extent))
     x, y, z = x[: fine[0], None, None], y[None, : fine[1], None], z[None, None, : fine[2]]
     inside = ((x / body.half_x) ** 2 + (y / body.half_y) ** 2 <= 1) & (np.abs(z) <= 0.5 * body.height)
-    noise = _noise(tuple(int(round(e / 1.5)) for e in extent), body.seed)[: fine[0], : fine[1], : fine[2]]
+    noise = _noise(tuple(round(float(e) / 1.5) for e in extent), body.seed)[: fine[0], : fine[1], : fine[2]]
     k = np.where(inside, K_BONE * np.exp(0.6 * noise), K_TISSUE)
     porosity = np.where(inside, np.clip(0.85 + 0.04 * noise, 0.6, 0.95), 0.3)
     tube = (x**2 + z**2 <= body.vein**2) & (y > 0.25 * body.half_y)

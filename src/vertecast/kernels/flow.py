@@ -21,9 +21,9 @@ from vertecast.kernels.flow_planes import interface_planes
 from vertecast.kernels.flow_pressure import (
     SET_SHARE,
     Flow,
-    Fluids,
     FlowSettings,
     FlowSystem,
+    Fluids,
     feeds,
     injected_viscosity,
     live_cells,
@@ -89,7 +89,7 @@ def prepare_flow(
         raise ParameterError(f"an outlet cell lies beyond the grid {space.shape}")
     number = np.repeat(np.arange(len(outlets)), [np.size(o.cells) for o in outlets])
     conductance = np.concatenate([np.asarray(o.conductance, dtype=float) for o in outlets]) if outlets else np.zeros(0)
-    pressure = np.array([outlets[n].pressure for n in number], dtype=float)
+    pressure = np.array([o.pressure for o in outlets], dtype=float)[number]
     if not np.any(space.open_cells.ravel()[cells] & (conductance > 0)):
         raise GeometryError("no outlet lies in an open cell, so the resident fluid has no way out; add a drain")
     order = np.argsort(cells, kind="stable")
@@ -295,7 +295,13 @@ def _booked(
         before = ledger.leaked_carried[outlet.name]
         values = gone[1][number == n].sum(axis=0)
         carried[outlet.name] = MappingProxyType({k: before[k] + float(v) for k, v in zip(before, values, strict=True)})
-    return FlowLedger(*(MappingProxyType(d) for d in (injected, needle, leaked, drained)), MappingProxyType(carried))
+    return FlowLedger(
+        MappingProxyType(injected),
+        MappingProxyType(needle),
+        MappingProxyType(leaked),
+        MappingProxyType(drained),
+        MappingProxyType(carried),
+    )
 
 
 def _by_outlet(system: FlowSystem) -> Mapping[str, float]:

@@ -14,8 +14,10 @@ from numba import njit
 from vertecast.kernels.flow_planes import MIXED, wet_face
 
 _OPTIONS: Any = {"cache": True, "error_model": "numpy", "nogil": True}
-NEARLY = 0.99
-"""Above this share, a cell that only injected fluid enters gives its last resident fluid first."""
+NEARLY, PURE = 0.99, 0.999
+"""Above this share, a cell that only injected fluid enters (by this part) gives its last resident fluid first."""
+BELOW = 1 - 1e-15
+"""What keeps a cell that gives all it has from ending below zero by rounding."""
 
 
 @njit(**_OPTIONS)
@@ -75,8 +77,8 @@ def _settle(given, passing, has, room, piston):  # type: ignore[no-untyped-def]
         total = 0.0
     if total > has:
         for f in range(given.size):
-            given[f] *= has / total
-        total = has
+            given[f] *= BELOW * has / total
+        total = BELOW * has
     excess = has - room - total
     if excess > 0:
         left = passing.sum() - total
@@ -90,7 +92,7 @@ def _settle(given, passing, has, room, piston):  # type: ignore[no-untyped-def]
 
 @njit(**_OPTIONS)
 def advance_front(share, carried, cells, flow, outlets, span):  # type: ignore[no-untyped-def]
-    """Advance ``share`` (flat) and ``carried`` ((m, n) values) in place by ``span``; return what left by each outlet entry.
+    """Advance ``share`` (flat) and ``carried`` ((m, n) values) in place by ``span``; return what left by each outlet.
 
     ``cells`` are (pore volume, pressure, number, planes), ``flow`` (fluxes (3, n), entering rate (n,), entering values
     (m, n), shape), ``outlets`` (cell sorted, rate outwards). Returns (volume (e,), values x volume (e, m), largest
@@ -148,7 +150,7 @@ def advance_front(share, carried, cells, flow, outlets, span):  # type: ignore[n
             given[face] = _given(cell, face, passing[face], share, number, planes, moves) if passing[face] > 0 else 0.0
         given[6] = passing[6] * min(share[cell], 1.0)
         has = share[cell] * volume[cell] + got
-        piston = NEARLY < share[cell] < 1 - MIXED and got >= (1 - MIXED) * drawn
+        piston = NEARLY < share[cell] < 1 - MIXED and got >= PURE * drawn
         _settle(given, passing, has, volume[cell], piston)
         for m in range(values.size):
             carried[m, cell] = values[m] / has if has > 0 else 0.0

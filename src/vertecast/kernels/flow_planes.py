@@ -1,7 +1,7 @@
 """Compiled interface planes of partly filled cells: the part of a cell or of a slab of it that lies behind a plane.
 
-Everything is in cell coordinates (each edge 0..1), so the spacing does not enter. A plane is (n_x, n_y, n_z, alpha) with
-sum |n| = 1: the injected fluid is where sum |n_a| x'_a < alpha, x' = x for n_a >= 0 and 1 - x for n_a < 0. A plane of
+Everything is in cell coordinates (each edge 0..1), so the spacing does not enter. A plane is (n_x, n_y, n_z, alpha)
+with sum |n| = 1: the injected fluid is where sum |n_a| x'_a < alpha, x' = x for n_a >= 0 and 1 - x for n_a < 0. A plane of
 zeros stands for a drop with no direction (its surroundings are even): it fills its cell before it leaves.
 """
 
@@ -15,6 +15,8 @@ THIN = 1e-4
 """Smallest component of a normal: below it the cut is the same to 1e-4 of a cell, and the formula loses digits."""
 MIXED = 1e-9
 """A cell is partly filled when MIXED < S < 1 - MIXED."""
+EVEN = 1e-6
+"""Below this size of its gradient, a cell's surroundings are even: what is left of a direction is rounding."""
 STEPS = 48
 
 
@@ -68,7 +70,7 @@ def wet_face(plane, axis, upper, advance):  # type: ignore[no-untyped-def]
 def place_plane(normal, share, plane):  # type: ignore[no-untyped-def]
     """Write the plane with this outward normal that leaves ``share`` of the cell behind it."""
     size = abs(normal[0]) + abs(normal[1]) + abs(normal[2])
-    if size < 1e-12:
+    if size < EVEN:
         plane[:] = 0
         return
     for a in range(3):

@@ -20,8 +20,6 @@ Array = NDArray[Any]
 Law = Callable[[Array, Mapping[str, Array], Array], Array]
 SET_SHARE = 0.5
 """Set fluid closes a cell that it fills by more than this; less of it moves like the resident fluid."""
-LOOSE = 1e-4
-"""Relative residual of a pass whose viscosity is not yet settled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +39,9 @@ class FlowSettings:
     """How finely a flow is computed.
 
     ``front`` cells the front may move per pressure solve, but ``reach`` where its fastest ``hasty`` part of the flux
-    runs; ``courant`` cells per setting of its planes; ``rtol`` of the pressure; ``passes`` at most over a shear-thinning viscosity, fewer when its mean relative change falls below
-    ``settled``; cells whose share is within ``small`` of empty or full do not limit the step.
+    runs; ``courant`` cells per setting of its planes; ``rtol`` of the pressure; ``passes`` at most over a
+    shear-thinning viscosity, fewer when its mean relative change falls below ``settled``, with the relative residual
+    ``loose`` until then; cells whose share is within ``small`` of empty or full do not limit the step.
     """
 
     front: float = 0.5
@@ -52,6 +51,7 @@ class FlowSettings:
     rtol: float = 1e-8
     passes: int = 4
     settled: float = 0.02
+    loose: float = 1e-4
     max_iterations: int = 500
     small: float = 0.01
 
@@ -159,7 +159,7 @@ def solve_flow(system: FlowSystem, state: FlowState, live: NDArray[np.bool_], fe
         trial = _Trial(system, state, live, fed, planes, viscosity, fluxes)
         last = number == settings.passes
         tight = last or (calm and number == 1)
-        solution = trial.solve(pressure, settings.rtol if tight else LOOSE)
+        solution = trial.solve(pressure, settings.rtol if tight else max(settings.loose, settings.rtol))
         iterations += solution.iterations
         following = injected_viscosity(system, state, fed, solution.fluxes)
         change = _change(viscosity, following, solution.fluxes, system)
@@ -207,7 +207,7 @@ def injected_viscosity(system: FlowSystem, state: FlowState, fed: Sequence[_Feed
     found = np.asarray(system.fluids.injected(darcy_speed(system.space, fluxes, cells), values, cells), dtype=float)
     if found.shape != cells.shape or np.any(np.isnan(found)) or np.any(found <= 0):
         raise ParameterError(
-            f"the law of viscosity gave {found.shape} values, the least {np.min(found)} MPa.s, for {cells.shape} cells; "
+            f"the law of viscosity gave {found.shape} values, least {np.min(found)} MPa.s, for {cells.shape} cells; "
             f"it must give one positive number each (bound the shear rate)"
         )
     out[cells] = found
@@ -268,11 +268,10 @@ class _Trial:
         wet = np.where(np.isfinite(viscosity), viscosity, system.resident)
         rock = (system.space.half, system.space.skin)
         self.faces = face_conductances(state.saturation, live, (wet, system.resident), rock, planes, fluxes)
-        self.tip_viscosity = [float(f.weights @ wet.ravel()[f.cells]) if f.cells.size else 0.0 for f in fed]
+        mean = state.saturation * wet + (1 - state.saturation) * system.resident
+        self.tip_viscosity = [float(f.weights @ mean.ravel()[f.cells]) if f.cells.size else 0.0 for f in fed]
         cells, _, conductance, outside = system.drains
-        share = state.saturation.ravel()[cells]
-        mixed = share * wet.ravel()[cells] + (1 - share) * system.resident.ravel()[cells]
-        self.leads = np.where(live.ravel()[cells], conductance / mixed, 0.0)
+        self.leads = np.where(live.ravel()[cells], conductance / mean.ravel()[cells], 0.0)
         total = self.leads.sum()
         self.base = float(self.leads @ outside / total) if total > 0 else 0.0
         self.outside = outside - self.base
@@ -322,7 +321,7 @@ class _Trial:
         return inside + rate * feed.tip * self.tip_viscosity[number]
 
     def _limited(self, u: Array, asked: list[float], tips: list[float], rtol: float) -> tuple[Array, list[float]]:
-        """Lower the rates until no tip passes its limit: the pressure is linear in them, so one solve each tells all."""
+        """Lower the rates until no tip passes its limit; the pressure is linear in them, so one solve each tells all."""
         fed = [n for n, rate in enumerate(asked) if rate > 0]
         units = {}
         for n in fed:

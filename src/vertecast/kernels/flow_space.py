@@ -194,10 +194,10 @@ def tip_cells(space: PoreSpace, point: ArrayLike, radius: float) -> tuple[Array,
     """
     centre, h = np.asarray(point, dtype=float), np.array(space.spacing)
     if centre.shape != (3,) or not np.all(np.isfinite(centre)) or not radius > 0:
-        raise ParameterError(f"tip at {point} mm with radius {radius} mm: three finite numbers and a positive radius")
+        raise ParameterError(f"tip at {point!r} mm with radius {radius} mm: three finite numbers and a positive radius")
     at = centre / h
     if np.any(at < -0.5) or np.any(at > np.array(space.shape) - 0.5):
-        raise GeometryError(f"tip at {point} mm lies beyond the grid of {space.shape} cells; move it inside")
+        raise GeometryError(f"tip at {point!r} mm lies beyond the grid of {space.shape} cells; move it inside")
     low = np.maximum(np.floor(at - radius / h - 0.5), 0).astype(int)
     high = np.minimum(np.ceil(at + radius / h + 0.5).astype(int) + 1, space.shape)
     square = 0.0
@@ -216,7 +216,7 @@ def tip_cells(space: PoreSpace, point: ArrayLike, radius: float) -> tuple[Array,
     window = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
     touched[~space.open_cells[window]] = 0
     if not touched.any():
-        raise GeometryError(f"tip at {point} mm: every cell within {radius} mm is closed; move it into open pores")
+        raise GeometryError(f"tip at {point!r} mm: every cell within {radius} mm is closed; move it into open pores")
     cells = np.ravel_multi_index(tuple(np.nonzero(touched) + low[:, None]), space.shape)
     weights = touched[touched > 0]
     return cells, weights / weights.sum()

@@ -42,8 +42,8 @@ class StepReport:
     """How a step went.
 
     ``span`` s; per source its control, rate mm3/s and tip pressure MPa; per outlet its total rate mm3/s; ``front`` the
-    largest movement of the front in cells; ``overfill`` the largest share above one; iterations and relative residual of
-    the pressure; ``passes`` viscosity passes; ``change`` the mean relative change of viscosity left after them.
+    largest movement of the front in cells; ``overfill`` the largest share above one; iterations and relative residual
+    of the pressure; ``passes`` viscosity passes; ``change`` the mean relative change of viscosity left after them.
     """
 
     span: float
