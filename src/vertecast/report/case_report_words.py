@@ -1,0 +1,169 @@
+"""Numbers, units and names as a surgeon reads them; the keys of the JSON files turned into words."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+_UNITS = {
+    "_n_mm": "N/mm",
+    "_kn_mm": "kN/mm",
+    "_mg_cm3": "mg/cm³",
+    "_mm3": "mm³",
+    "_mm2": "mm²",
+    "_mm": "mm",
+    "_ml_s": "mL/s",
+    "_ml": "mL",
+    "_percent": "%",
+    "_degc": "°C",
+    "_deg": "°",
+    "_bar": "bar",
+    "_kpa": "kPa",
+    "_mpa": "MPa",
+    "_kn": "kN",
+    "_nm": "N·m",
+    "_n": "N",
+    "_hu": "HU",
+    "_min": "min",
+    "_minutes": "min",
+    "_s": "s",
+    "_ms": "ms",
+    "_lps": "LPS",
+}
+_NAMES = {
+    "degc": "°C",
+    "hu": "HU",
+    "ap": "AP",
+    "of": "OF",
+    "cem43": "thermal dose (CEM43)",
+    "kv": "kV",
+    "lps": "LPS",
+    "ct": "CT",
+}
+MINUS = "−"
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Return a number to ``digits`` significant ones, whole numbers whole, with a true minus sign.
+
+    >>> number(18.4581), number(2477.6), number(-2.813), number(0.00394)
+    ('18.5', '2478', '−2.81', '0.00394')
+    """
+    if value == 0:
+        return "0"
+    if not math.isfinite(value):
+        return "not finite"
+    places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    text = f"{abs(value):.{places}f}"
+    return (MINUS if value < 0 and float(text) else "") + text
+
+
+def is_quantity(value: Any) -> bool:
+    """Tell whether a JSON value is DESIGN's Q."""
+    return isinstance(value, Mapping) and "value" in value and ("reason" in value or "method" in value)
+
+
+def with_unit(text: str, unit: str) -> str:
+    """Append a unit: a degree sign without a space, all others with a narrow one.
+
+    >>> with_unit("18", "°"), with_unit("18", "%")
+    ('18°', '18\u202f%')
+    """
+    if not unit:
+        return text
+    return f"{text}°" if unit == "°" else f"{text}\u202f{unit}"
+
+
+def quantity_text(quantity: Any, unit: str, digits: int = 3) -> str:
+    """Return a Q as ``value (low to high) unit``, or ``unknown: reason``."""
+    if not isinstance(quantity, Mapping):
+        return "unknown" if quantity is None else with_unit(number(float(quantity), digits), unit)
+    value = quantity.get("value")
+    if value is None:
+        return f"unknown: {quantity.get('reason', 'no reason given')}"
+    text = number(float(value), digits)
+    low, high = quantity.get("low"), quantity.get("high")
+    if low is None or high is None or low == high:
+        return with_unit(text, unit)
+    return with_unit(f"{text} ({number(float(low), digits)} to {number(float(high), digits)})", unit)
+
+
+def named(key: str) -> tuple[str, str]:
+    """Return a key's words and its unit.
+
+    >>> named("peak_syringe_pressure_bar"), named("leak_onset_s"), named("levels_this_session")
+    (('peak syringe pressure', 'bar'), ('leak onset', 's'), ('levels this session', ''))
+    """
+    for suffix in sorted(_UNITS, key=len, reverse=True):
+        if key.endswith(suffix) and len(key) > len(suffix):
+            return spoken(key[: -len(suffix)]), _UNITS[suffix]
+    return spoken(key), ""
+
+
+def spoken(key: str) -> str:
+    """Return an identifier as words.
+
+    >>> spoken("canal_peak_degc")
+    'canal peak °C'
+    """
+    return " ".join(_NAMES.get(part, part) for part in key.replace("-", " ").replace("_", " ").split())
+
+
+def capital(text: str) -> str:
+    """Return the text with its first letter large, the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
+def minutes(seconds: float) -> str:
+    """Return a time of the procedure as m:ss.
+
+    >>> minutes(399.4), minutes(59.7)
+    ('6:39', '1:00')
+    """
+    whole = round(seconds)
+    return f"{whole // 60}:{whole % 60:02d}"
+
+
+def event_sentence(event: Mapping[str, Any]) -> str:
+    """Return what an event says, in one line; an unknown kind by its own name."""
+    data, kind = event.get("data") or {}, str(event.get("kind"))
+    where = " ".join(str(part) for part in (event.get("level"), event.get("side")) if part)
+    said = _said(kind, data)
+    return f"{where}: {said}" if where else capital(said)
+
+
+def _said(kind: str, data: Mapping[str, Any]) -> str:
+    if kind == "cement_mixed":
+        return f"{data.get('cement', 'cement')} mixed; used from {minutes(data.get('injected_from_s', 0))} min on"
+    if kind == "injection_started":
+        return f"injection of {number(data.get('planned_ml', 0))} mL begins"
+    if kind == "progress":
+        return f"{number(data.get('injected_ml', 0))} mL in"
+    if kind == "leak":
+        return f"leak, {data.get('route', 'route unknown')}"
+    if kind == "stop":
+        return f"stopped: {data.get('sentence') or data.get('reason')}"
+    if kind == "injection_ended":
+        return f"injection ends, {number(data.get('injected_ml', 0))} mL in"
+    if kind == "peak_temperature":
+        return f"hottest moment: cement {number(data.get('cement_peak_degc', 0))} °C"
+    if kind == "hard":
+        return f"{number(data.get('share_percent', 0))} % of the cement is hard"
+    if kind == "warning":
+        return str(data.get("sentence", "warning"))
+    return {
+        "access": "needle in place",
+        "balloon_placed": "balloon placed",
+        "inflation": _inflated(data),
+        "deflation": "balloon deflated",
+        "balloon_removed": "balloon taken out",
+        "needle_removed": "needle taken out",
+        "cure_started": "the cement cures",
+        "cured": "cure complete",
+        "cancelled": "cancelled",
+        "resumed": "resumed",
+    }.get(kind, spoken(kind))
+
+
+def _inflated(data: Mapping[str, Any]) -> str:
+    parts = [with_unit(number(float(data[key])), named(key)[1]) for key in data if key in ("volume_ml", "pressure_bar")]
+    return "balloon inflated" + (f" to {', '.join(parts)}" if parts else "")

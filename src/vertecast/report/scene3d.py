@@ -1,0 +1,229 @@
+"""Still pictures of the 3-D scene, drawn off screen: for the PDF, for print, and where a browser has no WebGL."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from vertecast.report.view3d import Filling, Needle, Scene3D
+from vertecast.report.view3d_meshes import Mesh, contoured
+
+Pixels = NDArray[np.uint8]
+Colour = tuple[float, float, float]
+
+_COLOURS: dict[str, Colour] = {
+    "target": (0.78, 0.67, 0.49),
+    "neighbour": (0.73, 0.70, 0.65),
+    "canal": (0.85, 0.64, 0.0),
+    "cement": (0.85, 0.39, 0.12),
+    "balloon": (0.18, 0.50, 0.82),
+    "needle": (0.34, 0.38, 0.42),
+}
+_OPACITY = {"target": 0.30, "neighbour": 0.22, "canal": 0.18, "cement": 1.0, "balloon": 0.7, "needle": 1.0}
+_LEVEL = 0.3
+_HALF_MM = 62.0
+_WINDOWS = ("vtkEGLRenderWindow", "vtkOSOpenGLRenderWindow", "vtkOpenGLRenderWindow")
+_LETTER_MM = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """From where a picture is taken, in the patient's directions, and the letters at its left and right edge."""
+
+    name: str
+    from_left: float
+    from_posterior: float
+    from_superior: float
+
+
+LOOKS = (
+    Look("from behind, left and above", 0.55, 0.75, 0.40),
+    Look("from the left", 1.0, 0.0, 0.0),
+    Look("from in front", 0.0, -1.0, 0.0),
+)
+
+
+def scene_pictures(
+    scene: Scene3D, looks: tuple[Look, ...] = LOOKS, *, second: float = np.inf, pixels: int = 720, needles: bool = True
+) -> list[Pixels]:
+    """Draw the scene at one moment from each direction; (pixels, pixels, 3) each, white ground.
+
+    Parameters
+    ----------
+    second : of the procedure's clock; infinite for the end
+    needles : also those that are out by then
+    """
+    from vtkmodules.vtkRenderingCore import vtkRenderer
+
+    window = _window(pixels)
+    renderer = vtkRenderer()
+    renderer.SetBackground(1.0, 1.0, 1.0)
+    renderer.SetUseDepthPeeling(True)
+    renderer.SetMaximumNumberOfPeels(12)
+    renderer.SetOcclusionRatio(0.02)
+    window.SetAlphaBitPlanes(1)
+    window.SetMultiSamples(0)
+    renderer.UseFXAAOn()
+    window.AddRenderer(renderer)
+    for mesh, kind in _surfaces(scene, second):
+        renderer.AddActor(_actor(_poly(mesh), kind))
+    for needle in scene.needles:
+        if needles or needle.from_s <= second <= needle.until_s:
+            renderer.AddActor(_actor(_tube(needle), "needle"))
+    letters = _letters(scene, renderer)
+    pictures = [_taken(window, renderer, scene, look, letters) for look in looks]
+    window.Finalize()
+    return pictures
+
+
+def filling_mesh(filling: Filling, second: float) -> Mesh | None:
+    """Return the surface of what is filled at a moment; None before the first voxel or after removal."""
+    if second >= filling.until_s and np.isfinite(filling.until_s):
+        return None
+    here = np.where(np.nan_to_num(filling.arrival_s, nan=np.inf) <= second, filling.amount, 0.0)
+    soft = ndimage.gaussian_filter(np.pad(here, 1), 0.7)
+    if soft.max() <= _LEVEL:
+        return None
+    points, faces = _contour(soft)
+    return Mesh(filling.grid.to_lps(points - 1.0), faces)
+
+
+def _surfaces(scene: Scene3D, second: float) -> list[tuple[Mesh, str]]:
+    found = [(bone.mesh, bone.kind) for bone in scene.bones]
+    for filling in scene.fillings:
+        mesh = filling_mesh(filling, second)
+        if mesh is not None:
+            found.append((mesh, filling.kind))
+    return found
+
+
+def _window(pixels: int) -> Any:
+    """Return an off-screen window: EGL where it is, without asking for a display."""
+    from vtkmodules import vtkRenderingOpenGL2
+
+    name = next(name for name in _WINDOWS if hasattr(vtkRenderingOpenGL2, name))
+    window = getattr(vtkRenderingOpenGL2, name)()
+    window.SetOffScreenRendering(1)
+    window.SetSize(pixels, pixels)
+    return window
+
+
+def _contour(field: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    return contoured(np.asarray(field, np.float32) * (0.5 / _LEVEL), 40000)
+
+
+def _poly(mesh: Mesh) -> Any:
+    from vtkmodules.util import numpy_support
+    from vtkmodules.vtkCommonCore import vtkPoints
+    from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
+
+    arrays: Any = numpy_support  # untyped
+    points = vtkPoints()
+    points.SetData(arrays.numpy_to_vtk(np.ascontiguousarray(mesh.points_lps), deep=True))
+    cells = vtkCellArray()
+    starts = arrays.numpy_to_vtkIdTypeArray(np.arange(0, 3 * len(mesh.faces) + 1, 3, dtype=np.int64), deep=True)
+    cells.SetData(starts, arrays.numpy_to_vtkIdTypeArray(np.ascontiguousarray(mesh.faces.ravel()), deep=True))
+    poly = vtkPolyData()
+    poly.SetPoints(points)
+    poly.SetPolys(cells)
+    return _with_normals(poly)
+
+
+def _with_normals(poly: Any) -> Any:
+    from vtkmodules.vtkFiltersCore import vtkPolyDataNormals
+
+    normals = vtkPolyDataNormals()
+    normals.SetInputData(poly)
+    normals.SplittingOff()
+    normals.Update()
+    return normals.GetOutput()
+
+
+def _tube(needle: Needle) -> Any:
+    from vtkmodules.vtkFiltersCore import vtkTubeFilter
+    from vtkmodules.vtkFiltersSources import vtkLineSource
+
+    line = vtkLineSource()
+    line.SetPoint1(*needle.outer_lps)
+    line.SetPoint2(*needle.tip_lps)
+    tube = vtkTubeFilter()
+    tube.SetInputConnection(line.GetOutputPort())
+    tube.SetRadius(needle.radius_mm)
+    tube.SetNumberOfSides(24)
+    tube.CappingOn()
+    tube.Update()
+    return tube.GetOutput()
+
+
+def _actor(poly: Any, kind: str) -> Any:
+    from vtkmodules.vtkRenderingCore import vtkActor, vtkPolyDataMapper
+
+    mapper = vtkPolyDataMapper()
+    mapper.SetInputData(poly)
+    mapper.ScalarVisibilityOff()
+    actor = vtkActor()
+    actor.SetMapper(mapper)
+    look = actor.GetProperty()
+    look.SetColor(*_COLOURS[kind])
+    look.SetOpacity(_OPACITY[kind])
+    look.SetAmbient(0.25)
+    look.SetDiffuse(0.8)
+    look.SetSpecular(0.25 if kind in ("needle", "cement", "balloon") else 0.05)
+    look.SetSpecularPower(30)
+    return actor
+
+
+def _letters(scene: Scene3D, renderer: Any) -> list[tuple[Any, NDArray[np.float64]]]:
+    """Add the six directions as letters that always face the viewer; return each with its axis."""
+    from vtkmodules.vtkRenderingCore import vtkBillboardTextActor3D
+    from vtkmodules.vtkRenderingFreeType import vtkFreeTypeTools  # noqa: F401  (registers the fonts)
+
+    made = []
+    for name, axis in zip("LPS", scene.axes_lps, strict=True):
+        for letter, sign in ((name, 1.0), ({"L": "R", "P": "A", "S": "I"}[name], -1.0)):
+            actor = vtkBillboardTextActor3D()
+            actor.SetInput(letter)
+            style = actor.GetTextProperty()
+            style.SetFontSize(26)
+            style.SetBold(True)
+            style.SetColor(0.11, 0.23, 0.33)
+            style.SetJustificationToCentered()
+            style.SetVerticalJustificationToCentered()
+            renderer.AddActor(actor)
+            made.append((actor, sign * axis))
+    return made
+
+
+def _taken(
+    window: Any, renderer: Any, scene: Scene3D, look: Look, letters: list[tuple[Any, NDArray[np.float64]]]
+) -> Pixels:
+    from vtkmodules.util import numpy_support
+    from vtkmodules.vtkRenderingCore import vtkWindowToImageFilter
+
+    arrays: Any = numpy_support  # untyped
+    away = np.array([look.from_left, look.from_posterior, look.from_superior]) @ scene.axes_lps
+    away /= np.linalg.norm(away)
+    for actor, axis in letters:
+        seen = axis - away * float(axis @ away)
+        size = float(np.linalg.norm(seen))
+        # A direction that points at the viewer would stand in front of the spine: left out.
+        actor.SetVisibility(size > 0.35)
+        actor.SetPosition(*(scene.centre_lps + (_HALF_MM - _LETTER_MM) * seen / max(size, 1e-9)))
+    camera = renderer.GetActiveCamera()
+    camera.ParallelProjectionOn()
+    camera.SetParallelScale(_HALF_MM)
+    camera.SetFocalPoint(*scene.centre_lps)
+    camera.SetPosition(*(scene.centre_lps + 500.0 * away))
+    camera.SetViewUp(*scene.axes_lps[2])
+    renderer.ResetCameraClippingRange()
+    window.Render()
+    grab = vtkWindowToImageFilter()
+    grab.SetInput(window)
+    grab.ReadFrontBufferOff()
+    grab.Update()
+    image = grab.GetOutput()
+    across, up, _ = image.GetDimensions()
+    flat = arrays.vtk_to_numpy(image.GetPointData().GetScalars())
+    return np.asarray(flat.reshape(up, across, 3)[::-1], np.uint8).copy()
