@@ -1,4 +1,4 @@
-"""Proves: with a CT, endplates are found below the size of a voxel; without an edge they stay where the label has them."""
+"""Proves: with a CT, endplates are found below the size of a voxel; without an edge they stay where the label is."""
 
 from dataclasses import replace
 
