@@ -114,7 +114,7 @@ def make_bed(site: Site, shell: Shell, veins: tuple[Vein, ...], *, sealed: Colle
         load_site(),
     )
     closed = frozenset(sealed)
-    phi, k = _bone(site, law.values, site_data.values.shell_blur)
+    phi, k = _bone(site, shell, law.values, site_data.values.shell_blur)
     if not (phi[:, site.body] > 0).all():
         raise ParameterError(f"{site.level}: a cell of the body has no pores; check the calibration of its density")
     media = {Region.SOFT: outside.soft, Region.DISC: outside.disc, Region.CANAL: outside.canal}
@@ -146,7 +146,7 @@ def make_bed(site: Site, shell: Shell, veins: tuple[Vein, ...], *, sealed: Colle
     )
 
 
-def _bone(site: Site, law: PoreLaw, blur: float) -> tuple[Field, Field]:
+def _bone(site: Site, shell: Shell, law: PoreLaw, blur: float) -> tuple[Field, Field]:
     """Return ((1, nx, ny, nz) accessible porosity, (3, nx, ny, nz) permeability, mm²) of the bone; zero elsewhere."""
     density = marrow_density(site, blur)
     conversions = load_conversions().values
@@ -156,8 +156,9 @@ def _bone(site: Site, law: PoreLaw, blur: float) -> tuple[Field, Field]:
     k = np.zeros((3, *site.grid.shape))
     phi[0, site.own] = accessible_porosity(share, law)
     k[:, site.own] = directional(permeability(share, law), law)
-    phi[0, site.cleft] = 1.0
-    k[:, site.cleft] = cavity_permeability(law)
+    gap = site.cleft if shell.gap is None else site.cleft | shell.gap
+    phi[0, gap] = 1.0
+    k[:, gap] = cavity_permeability(law)
     return phi, k
 
 

@@ -33,7 +33,7 @@ from vertecast.physics.rheology import (
 from vertecast.procedure.bed import Bed
 from vertecast.procedure.cement import CARRIED, Cement
 from vertecast.procedure.events import Datum, EventKind
-from vertecast.procedure.leaks import leaked_by_route, updated_leaks, vein_outlets
+from vertecast.procedure.leaks import leaked_by_route, plug_span, updated_leaks, vein_outlets
 from vertecast.procedure.needle import Needle
 from vertecast.procedure.state import LevelState, State
 from vertecast.procedure.stops import NOTICED, InjectionSettings, StopReason, noticed
@@ -198,7 +198,7 @@ def _step(
     assert flow is not None
     room = max(run.needle.dead_volume - flow.ledger.needle.get(run.name, 0.0), 0.0)
     left = injection.volume - level.injected.get(injection.side, 0.0) if room <= 1e-6 else room
-    span = max(min(settings.longest_step, left / settings.rate), 1e-6)
+    span = max(min(settings.longest_step, left / settings.rate, plug_span(level.bed, flow)), 1e-6)
     outlets = vein_outlets(level.bed, flow, run.cement.rheology, run.stiffness(state.time))
     system = _system(level.bed, run.cement, outlets)
     flow = advance_flow(system, flow, [run.source(state.time, settings.rate)], span)

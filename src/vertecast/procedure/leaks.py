@@ -12,6 +12,8 @@ from vertecast.procedure.bed import Bed, Drain
 from vertecast.procedure.regions import ROUTE_OF, Route
 from vertecast.procedure.state import Leak
 
+_WET, _PLUG_STEP, _SHORTEST = 0.01, 1.0, 0.05  # share of the outlet cell; mm of vein; s
+
 
 def leaked_by_route(bed: Bed, flow: FlowState) -> dict[Route, float]:
     """Return the cement outside the vertebra, mm³, by route: in the tissues around it, in veins, and carried away."""
@@ -85,6 +87,24 @@ def _vein_outlet(
     half = float(bed.space.half.reshape(3, -1)[:, cell].min())
     raised = 1.0 / (1.0 / (float(drain.outlet.conductance[0]) * (1.0 + (gain - 1.0) * wet)) + half)
     return replace(drain.outlet, conductance=np.array([max(raised, float(drain.outlet.conductance[0]))]))
+
+
+def plug_span(bed: Bed, flow: FlowState) -> float:
+    """Return the longest step, s, in which cement fills at most a millimetre of any vein: its resistance grows with it.
+
+    The rate of the last step bounds the next one's, since a growing plug only slows a vein.
+    """
+    span = np.inf
+    if flow.report is None:
+        return span
+    for drain in bed.drains:
+        vein = drain.vein
+        if vein is None or flow.saturation.ravel()[drain.outlet.cells[0]] <= _WET:
+            continue
+        rate = flow.report.outlet_rates.get(drain.outlet.name, 0.0)
+        if rate > 0.0 and in_vein(drain, flow)[0] < vein.outside_length:
+            span = min(span, max(_PLUG_STEP * vein.lumen_area / rate, _SHORTEST))
+    return float(span)
 
 
 def tube_viscosity(rate: float, radius: float, consistency: float, cement: CementRheology) -> float:

@@ -29,6 +29,7 @@ class ShellSettings:
     step: float = quantity("mm", "step along the profile")
     patch: float = quantity("mm", "standard deviation of the smoothing along the surface")
     floor: float = quantity("1", "thinnest reading of a place that is no hole, share of the median")
+    hole_share: float = quantity("1", "a reading below this share of the median is none, after smoothing")
     hole_area: float = quantity("mm2", "least area without cortical excess that is a hole")
     hole_voxel: float = quantity("mm", "coarsest voxel of a CT that can show a hole")
     largest: float = quantity("mm", "a thicker shell is an osteophyte or a pedicle's root")
@@ -47,10 +48,12 @@ class Shell:
     ----------
     thickness : (nx, ny, nz), mm, of the shell over each surface cell of the vertebra; NaN elsewhere
     broken : (nx, ny, nz), surface cells without a shell
+    gap : (nx, ny, nz), those of them through which a cleft's gap runs out; None without a cleft
     """
 
     thickness: Field
     broken: Mask
+    gap: Mask | None = None
 
     def __post_init__(self) -> None:
         self.thickness.setflags(write=False)
@@ -81,7 +84,7 @@ def measure_shell(site: Site, settings: ShellSettings, *, usual: float) -> Shell
     Resolution and the labels' error move mineral along the profile but do not take it away, so that thin and thick
     places are told apart; the absolute thickness hangs on calibration and on where the label puts the surface, and is
     not taken from the CT. A place reads no thinner than ``floor`` of the median by itself, since noise is not a hole:
-    a hole is a patch of ``hole_area`` or more without any cortical excess, in a CT fine enough to show one.
+    a hole is a patch of ``hole_area`` or more with almost no cortical excess, in a CT fine enough to show one.
     """
     surface = surface_cells(site)
     cells = surface & site.body
@@ -91,7 +94,7 @@ def measure_shell(site: Site, settings: ShellSettings, *, usual: float) -> Shell
     thickness[cells] = np.clip(usual * np.maximum(raw[cells] / middle, settings.floor), 0.0, settings.largest)
     broken = np.zeros_like(surface)
     if site.source_voxel <= settings.hole_voxel:
-        pieces, count = ndimage.label(cells & (raw <= 0.0), structure=np.ones((3, 3, 3)))
+        pieces, count = ndimage.label(cells & (raw <= settings.hole_share * middle), structure=np.ones((3, 3, 3)))
         sizes = np.bincount(pieces.ravel(), minlength=count + 1) * site.voxel_mm**2
         sizes[0] = 0.0
         broken = np.asarray(sizes[pieces] >= settings.hole_area)
@@ -127,11 +130,12 @@ def usual_shell(site: Site, usual: float) -> Shell:
 
 
 def with_cleft_break(shell: Shell, site: Site, settings: ShellSettings) -> Shell:
-    """Break the shell where a cleft comes near it: a cleft is an unhealed fracture and runs through its cortex."""
+    """Break the shell where a cleft comes near it: a cleft is an unhealed fracture whose gap runs through its cortex."""
     if not site.cleft.any():
         return shell
     near = ndimage.distance_transform_edt(~site.cleft, sampling=site.voxel_mm) <= settings.cleft_reach
-    return Shell(shell.thickness, shell.broken | (near & np.isfinite(shell.thickness) & site.body))
+    gap = near & np.isfinite(shell.thickness) & site.body
+    return Shell(shell.thickness, shell.broken | gap, gap)
 
 
 def drawn_shell(shell: Shell, site: Site, settings: ShellSettings, rng: np.random.Generator) -> Shell:
