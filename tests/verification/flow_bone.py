@@ -48,6 +48,7 @@ class Scene:
     body: np.ndarray
     system: FlowSystem
     middle: np.ndarray
+    step: int
 
 
 def cement(speed, carried, cells):
@@ -78,7 +79,7 @@ def scene(body: Body, spacing: float, *, vein_open: bool = True, law=cement, set
     drain = edge_outlet(space, "tissue", ~ends, 1e-3)
     outlets = [drain, edge_outlet(space, "vein", ends, 1e-3)]
     system = prepare_flow(space, outlets, Fluids(law, MARROW), settings or FlowSettings())
-    return Scene(space, body_cells, system, 0.5 * (np.array(shape) - 1) * spacing)
+    return Scene(space, body_cells, system, 0.5 * (np.array(shape) - 1) * spacing, step)
 
 
 def tip(made: Scene, offset, rate: float, radius: float = 1.5) -> Source:

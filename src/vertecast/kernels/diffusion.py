@@ -78,8 +78,14 @@ def harmonic_faces(conductivity: ArrayLike, spacing: ArrayLike) -> Faces:
 class CellLevel:
     """One grid of the cell multigrid with its work space; also the operator, in the precision of its arrays."""
 
-    def __init__(self, faces: tuple[Array, Array, Array], sink: Array, held: NDArray[np.bool_]) -> None:
-        self.faces, self.sink, self.held = faces, sink, held
+    def __init__(
+        self,
+        faces: tuple[Array, Array, Array],
+        sink: Array,
+        held: NDArray[np.bool_],
+        smoother: tuple[int, float] = (SMOOTHING, SPREAD),
+    ) -> None:
+        self.faces, self.sink, self.held, self.smoother = faces, sink, held, smoother
         self.steps = (2, 2, 2)
         self.diagonal: Array = self.sink.copy()
         for axis, face in enumerate(self.faces):
@@ -91,7 +97,7 @@ class CellLevel:
         self.inverse: Array = np.zeros_like(self.diagonal)
         self.inverse[free] = 1 / self.diagonal[free]
         self.b, self.x, self.d, self.r = (np.zeros_like(self.diagonal) for _ in range(4))
-        self.weights = chebyshev_weights(GERSHGORIN, SMOOTHING, SPREAD)
+        self.weights = chebyshev_weights(GERSHGORIN, *smoother)
 
     def run(self, mode: int, x: Array, out: Array, weights: Array) -> None:
         """Run the compiled pass."""
@@ -150,7 +156,7 @@ class CellLevel:
         held, cells = np.zeros(shape, self.sink.dtype), np.zeros(shape, self.sink.dtype)
         gather_cells((self.inverse > 0).astype(self.sink.dtype), cells, self.steps)
         gather_cells(self.held.astype(self.sink.dtype), held, self.steps)
-        return CellLevel((faces[0], faces[1], faces[2]), sink, (held > 0) | (cells == 0))
+        return CellLevel((faces[0], faces[1], faces[2]), sink, (held > 0) | (cells == 0), self.smoother)
 
 
 def _between(face: Array, axis: int) -> Array:
@@ -179,7 +185,12 @@ class DiffusionSolution:
 
 
 def prepare_diffusion(
-    faces: Faces, *, sink: ArrayLike = 0.0, held: ArrayLike | None = None, determined: bool = False
+    faces: Faces,
+    *,
+    sink: ArrayLike = 0.0,
+    held: ArrayLike | None = None,
+    determined: bool = False,
+    smoother: tuple[int, float] = (SMOOTHING, SPREAD),
 ) -> DiffusionSystem:
     """Build the multigrid of a diffusion problem.
 
@@ -192,6 +203,8 @@ def prepare_diffusion(
         Cells whose u is prescribed.
     determined : bool
         True says that every region is known to have a sink or a held cell, so that this is not looked at again.
+    smoother : degree of the Chebyshev smoother and the part of the spectrum (top / spread to top) that it damps
+        A higher one pays where thin layers and channels run across the coarse cells.
 
     Raises
     ------
@@ -210,7 +223,7 @@ def prepare_diffusion(
         _require_determined(operator)
     scale = float(operator.diagonal.max())
     single = tuple(np.ascontiguousarray(f / scale, dtype=np.float32) for f in operator.faces)
-    levels = [CellLevel((single[0], single[1], single[2]), (sinks / scale).astype(np.float32), fixed)]
+    levels = [CellLevel((single[0], single[1], single[2]), (sinks / scale).astype(np.float32), fixed, smoother)]
     while np.count_nonzero(levels[-1].inverse) > DIRECT_CELLS and max(levels[-1].sink.shape) > 1:
         levels[-1].steps = _steps(levels[-1])
         levels.append(levels[-1].coarsened())

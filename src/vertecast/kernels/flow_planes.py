@@ -1,8 +1,8 @@
 """Compiled interface planes of partly filled cells: the part of a cell or of a slab of it that lies behind a plane.
 
 Everything is in cell coordinates (each edge 0..1), so the spacing does not enter. A plane is (n_x, n_y, n_z, alpha)
-with sum |n| = 1: the injected fluid is where sum |n_a| x'_a < alpha, x' = x for n_a >= 0 and 1 - x for n_a < 0. A plane of
-zeros stands for a drop with no direction (its surroundings are even): it fills its cell before it leaves.
+with sum |n| = 1: the injected fluid is where sum |n_a| x'_a < alpha, x' = x for n_a >= 0 and 1 - x for n_a < 0. A plane
+of zeros stands for a drop with no direction (its surroundings are even): it fills its cell before it leaves.
 """
 
 from typing import Any

@@ -124,7 +124,7 @@ def advance(
         if has <= 0:
             continue
         last = bool(NEARLY < share[cell] < 1 - MIXED and got[cell] >= PURE * drawn)
-        passing, wet = (np.array(column) for column in zip(*outs, strict=True)) if outs else (np.zeros(0), np.zeros(0))
+        passing, wet = np.array([size for size, _ in outs]), np.array([part for _, part in outs])
         given = _settled(passing, wet, has, float(volume[cell]), last)
         values[cell] = (pores[cell] * values[cell] + got_value[cell]) / has
         pores[cell] = has - given.sum()
