@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.harness import machine
 
-NAMES = ("measure", "plan", "solver", "projector")
+NAMES = ("measure", "plan", "solver", "strength_curve", "projector")
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 
 
