@@ -155,6 +155,21 @@ def test_sealed_pockets_are_flagged_and_stay_as_they_are():
     assert inside.report.control["tip"] is Control.CUT_OFF
 
 
+def test_an_outlet_that_closes_seals_its_region_and_one_that_opens_frees_it():
+    skin = np.zeros((3, N, N, N))
+    skin[0, 6] = np.inf
+    space = block(skin=skin).space
+    left = np.indices((N, N, N))[0] < 7
+    both = [edge_outlet(space, "left", left, 0.0), edge_outlet(space, "right", ~left, 0.0)]
+    shut = [both[0], Outlet("right", both[1].cells, 0 * both[1].conductance, 0.0)]
+    first, second = block(skin=skin, outlets=both), block(skin=skin, outlets=shut)
+    source = tip(first, (3, 6, 6))
+    state = advance_flow(first, start_flow(first), [source], 0.1)
+    closed = advance_flow(second, state, [source], 0.1)
+    again = advance_flow(first, closed, [source], 0.1)
+    assert [s.report.sealed_cells for s in (state, closed, again)] == [0, 6 * N * N, 0]
+
+
 def test_a_cavity_fills_at_one_pressure_and_a_bone_does_not():
     k = np.full((N, N, N), K)
     k[4:9, 4:9, 4:9] *= 1000

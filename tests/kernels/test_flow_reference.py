@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vertecast.kernels import flow_reference as reference
-from vertecast.kernels.flow_faces import face_conductances
+from vertecast.kernels.flow_faces import face_conductances, reached_cells
 from vertecast.kernels.flow_front import advance_front
 from vertecast.kernels.flow_planes import cut_cube, cut_slab, interface_planes, place_plane, wet_face
 
@@ -104,3 +104,13 @@ def test_the_front_advances_as_in_the_reference():
     assert np.allclose(carried[0][found > 1e-9], values.ravel()[found > 1e-9], atol=1e-9)
     assert np.allclose(gone, left, atol=1e-12)
     assert np.abs(found - share.ravel()).max() > 0.05, "nothing moved, so this check cannot fail"
+
+
+def test_what_open_faces_join_agrees():
+    rng = np.random.default_rng(5)
+    free = rng.random(SHAPE) > 0.3
+    skin = np.where(rng.random((3, *SHAPE)) > 0.6, np.inf, 0.0)
+    seeds = np.array([0, 17, 100])
+    found = reached_cells(free, skin, seeds)
+    assert np.array_equal(found, reference.reached(free, skin, seeds))
+    assert 5 < np.count_nonzero(found) < np.count_nonzero(free)

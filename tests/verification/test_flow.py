@@ -49,19 +49,23 @@ def ball(n, h, radius, samples=8):
 
 
 def far_outlets(n, h, pressure):
-    """Return one outlet for each far face: its half cell, held at the given pressure (a function of the radius)."""
+    """Return outlets on the far faces: their half cells, held at the given pressure (a function of the radius)."""
     numbers, x = np.arange(n**3).reshape(n, n, n), (np.arange(n) + 0.5) * h
-    outlets = []
+    cells, held = [], []
     for axis in range(3):
-        cells = np.take(numbers, n - 1, axis=axis).ravel()
-        square = np.full(cells.size, (n * h) ** 2)
-        for other, index in enumerate(np.unravel_index(cells, (n, n, n))):
+        face = np.take(numbers, n - 1, axis=axis).ravel()
+        square = np.full(face.size, (n * h) ** 2)
+        for other, index in enumerate(np.unravel_index(face, (n, n, n))):
             square += x[index] ** 2 if other != axis else 0
-        outlets += [
-            Outlet(f"{axis}-{c}", np.array([c]), np.array([2 * K * h]), float(p))
-            for c, p in zip(cells, pressure(np.sqrt(square)), strict=True)
-        ]
-    return outlets
+        cells.append(face)
+        held.append(pressure(np.sqrt(square).round(9)))
+    every, values = np.concatenate(cells), np.concatenate(held)
+    return [
+        Outlet(
+            f"at {value}", every[values == value], np.full(np.count_nonzero(values == value), 2 * K * h), float(value)
+        )
+        for value in np.unique(values)
+    ]
 
 
 def octant(h, law, radius=RADIUS, box=BOX, far=None, pull=(1.0, 1.0, 1.0), tip=TIP):

@@ -209,11 +209,9 @@ def _check_step(state: FlowState, sources: Sequence[Source], span: float) -> Non
 
 
 def _with_set_cells(system: FlowSystem, state: FlowState) -> FlowState:
-    """Return the state with the cells that set since the last step closed, and what they seal flagged."""
+    """Return the state with set cells closed, and what they (or an outlet that has closed) seal flagged."""
     viscosity = injected_viscosity(system, state, (), state.fluxes)
     blocked = np.isinf(viscosity) & (state.saturation > SET_SHARE)
-    if np.array_equal(blocked, state.blocked):
-        return state
     return replace(state, blocked=frozen(blocked), sealed=frozen(sealed_cells(system, blocked)))
 
 

@@ -1,4 +1,4 @@
-"""Compiled face conductances of two fluids in series: each half cell by what fills it, the skin by what comes in."""
+"""Compiled passes over faces: two fluids in series (half cells by what fills them), and what open faces join."""
 
 from typing import Any
 
@@ -55,3 +55,34 @@ def face_conductances(share, live, fluids, rock, planes, fluxes):  # type: ignor
                 thin = 0.5 * (first + second)
             target[low] = 1 / (halves[low] * first + halves[high] * second + skins[low] * thin)
     return out
+
+
+@njit(**_OPTIONS)
+def reached_cells(free, skin, seeds):  # type: ignore[no-untyped-def]
+    """Return (nx, ny, nz) the free cells that faces with a finite skin join to a free seed (flat cells)."""
+    shape = free.shape
+    strides = (shape[1] * shape[2], shape[2], 1)
+    may = free.ravel()
+    found = np.zeros(may.size, np.bool_)
+    waiting = np.empty(may.size, np.int64)
+    count = 0
+    for cell in seeds:
+        if may[cell] and not found[cell]:
+            found[cell] = True
+            waiting[count] = cell
+            count += 1
+    while count > 0:
+        count -= 1
+        cell = waiting[count]
+        for axis in range(3):
+            step, layer = strides[axis], skin[axis].ravel()
+            place = (cell // step) % shape[axis]
+            for way in range(2):
+                if place == (shape[axis] - 1 if way == 1 else 0):
+                    continue
+                other, face = (cell + step, cell) if way == 1 else (cell - step, cell - step)
+                if may[other] and not found[other] and layer[face] < np.inf:
+                    found[other] = True
+                    waiting[count] = other
+                    count += 1
+    return found.reshape(shape)

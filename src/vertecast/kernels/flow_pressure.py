@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
 
 from vertecast.core.errors import GeometryError, ParameterError
 from vertecast.kernels.diffusion import DiffusionSystem, Faces, prepare_diffusion, solve_diffusion
-from vertecast.kernels.flow_faces import face_conductances
+from vertecast.kernels.flow_faces import face_conductances, reached_cells
 from vertecast.kernels.flow_planes import interface_planes
 from vertecast.kernels.flow_space import Outlet, PoreSpace, Source, source_radius
 from vertecast.kernels.flow_state import Control, FlowState
@@ -113,22 +112,8 @@ def live_cells(system: FlowSystem, state: FlowState) -> NDArray[np.bool_]:
 def sealed_cells(system: FlowSystem, blocked: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the open, unblocked cells from which no open face path leads to an outlet."""
     free = system.space.open_cells & ~blocked
-    number = np.arange(free.size).reshape(free.shape)
-    rows, columns = [], []
-    for axis in range(3):
-        low = tuple(slice(0, -1) if a == axis else slice(None) for a in range(3))
-        high = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
-        joined = free[low] & free[high] & np.isfinite(system.space.skin[axis][low])
-        rows.append(number[low][joined])
-        columns.append(number[high][joined])
-    row, column = np.concatenate(rows), np.concatenate(columns)
-    graph = sparse.csr_matrix((np.ones(row.size, np.int8), (row, column)), shape=(free.size,) * 2)
-    count, label = sparse.csgraph.connected_components(graph, directed=False)
-    drained = np.zeros(count, dtype=bool)
     cells, _, conductance, _ = system.drains
-    used = cells[(conductance > 0) & free.ravel()[cells]]
-    drained[label[used]] = True
-    found: NDArray[np.bool_] = free & ~drained[label].reshape(free.shape)
+    found: NDArray[np.bool_] = free & ~reached_cells(free, system.space.skin, cells[conductance > 0])
     return found
 
 

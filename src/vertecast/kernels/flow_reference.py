@@ -178,3 +178,20 @@ def _settled(passing: Array, wet: Array, has: float, room: float, last: bool) ->
     elif excess > 0 and passing.sum() > 0:
         given = passing * (has - room) / passing.sum()
     return given
+
+
+def reached(free: NDArray[np.bool_], skin: Array, seeds: Array) -> NDArray[np.bool_]:
+    """Return the free cells joined to a free seed, by spreading one face at a time."""
+    found = np.zeros(free.shape, dtype=bool)
+    found.ravel()[seeds] = True
+    found &= free
+    while True:
+        before = found.copy()
+        for axis in range(3):
+            low = tuple(slice(0, -1) if a == axis else slice(None) for a in range(3))
+            high = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
+            joined = np.isfinite(skin[axis][low]) & free[low] & free[high] & (found[low] | found[high])
+            found[low] |= joined
+            found[high] |= joined
+        if np.array_equal(found, before):
+            return found
