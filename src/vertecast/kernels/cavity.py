@@ -110,6 +110,8 @@ def walk(
     path = stage(problem, state, goal, control)
     memory = None
     while not path.done(state):
+        if len(records) >= control.most:
+            return Walk(WalkStatus.STALLED, state, tuple(records), "", cuts)
         if observer.cancelled():
             return Walk(WalkStatus.CANCELLED, state, tuple(records), "", cuts)
         target = path.next(state, 0.5**halved)

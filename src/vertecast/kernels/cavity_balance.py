@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from vertecast.kernels.brick_modes import Integration
 from vertecast.kernels.bricks import BrickMesh
+from vertecast.kernels.cavity_gaps import gap_tangent
 from vertecast.kernels.cavity_law import respond
 from vertecast.kernels.cavity_shape import gauss_order
-from vertecast.kernels.constraints import FREE, Constraints
-from vertecast.kernels.elastic import ElasticSolution, ElasticSystem, prepare_elastic, solve_correction
+from vertecast.kernels.constraints import FIXED, FREE, Constraints
+from vertecast.kernels.elastic import ElasticSolution, ElasticSystem, Operator, prepare_elastic, solve_correction
 from vertecast.kernels.elastic_grid import SLAB
 from vertecast.kernels.foam_law import FoamLaw
 from vertecast.kernels.foam_loading import effective_moduli
@@ -147,6 +148,8 @@ class CavityBalance:
         self._system = self._prepared(None)
         inner = GaussPasses(self._system.mesh, Integration.MEAN_DILATATION)
         self._tangent = RankOneTangent(inner, np.zeros((8, 8, body.mesh.count), np.float32))
+        self._operator: Operator = self._tangent
+        self._bounds: tuple[Array, Array] | None = None
         self._stale = False
         self._columns: dict[int, Array] = {}
         self._pressures = np.zeros(len(body.pushes))
@@ -176,15 +179,27 @@ class CavityBalance:
     def internal(self, u: Array) -> Array:
         """Return the internal force (3, *nodes), N, and fill the tangent."""
         out = np.zeros_like(u)
+        gaps, kept = np.zeros(self.body.mesh.count, dtype=np.bool_), []
         for planes, part in self.body.chunks():
             strain = self.body.passes.strain(u, planes=planes)
             strain += self.slots.strain[:, :, part]
             stress = np.empty_like(strain)
             respond(
                 strain, self.slots.kappa[:, part], self.body.weight[part], self.slots.material[:, part],
-                self.law, stress, self._tangent.values[:, :, part], True,
+                self.law, stress, self._tangent.values[:, :, part], gaps[part],
             )  # fmt: skip
             self.body.passes.force(stress, planes=planes, out=out)
+            if gaps[part].any():
+                kept.append(strain[:, :, gaps[part]])
+        self._operator = self._tangent
+        self._bounds = None
+        if kept:
+            self._bounds = effective_moduli(self._tangent)
+            at, slots = np.flatnonzero(gaps), self.slots
+            self._operator = gap_tangent(
+                self._tangent, at, np.concatenate(kept, axis=2), slots.kappa[:, at],
+                self.body.weight[at], slots.material[:, at], self.law,
+            )  # fmt: skip
         return out
 
     def correct(self, residual: Array, rtol: float) -> tuple[Array, int]:
@@ -220,6 +235,13 @@ class CavityBalance:
         forces = np.where(ties.free, ties.gathered(self._system.cropped(residual)), 0.0)
         return float(np.sqrt(np.vdot(free, free) + forces @ forces))
 
+    def support(self, x: Array) -> tuple[float, float, float]:
+        """Return the resultant, N, that the fixed nodes exert on the body in a state."""
+        missing = -self.parted(self.imbalance(x, 1.0).residual)[0]
+        held = self.constraints.kinds(self.body.mesh) == FIXED
+        fx, fy, fz = (float(force[fixed].sum()) for force, fixed in zip(missing, held, strict=True))
+        return fx, fy, fz
+
     def _bordered(self, u: Array, change: Array) -> tuple[Array, Array]:
         """Add to ``u`` the columns that make g . u = change; return it and the pressures' changes."""
         rows = [self.body.pushes[k] for k in self.free]
@@ -249,20 +271,20 @@ class CavityBalance:
 
     def _solved(self, residual: Array, rtol: float) -> ElasticSolution:
         stop = Stop(rtol=rtol, max_iterations=_GIVE_UP, throw=False)
-        return solve_correction(self._system, residual, tangent=self._tangent, stop=stop)
+        return solve_correction(self._system, residual, tangent=self._operator, stop=stop)
 
     def tangent_force(self, u: Array) -> Array:
         """Return the tangent's force (3, *nodes) of a displacement."""
         flat = self._system.cropped(u)
         out = np.empty_like(flat)
-        self._tangent.apply(flat, out)
+        self._operator.apply(flat, out)
         return self._system.restored(out)
 
     def _prepared(self, tangent: RankOneTangent | None) -> ElasticSystem:
         """Build the preconditioner, of the elastic moduli or of a tangent's nearest ones."""
         lame, mu = self.slots.material[0] * self.body.weight, self.slots.material[1] * self.body.weight
         if tangent is not None:
-            bulk, shear = effective_moduli(tangent)
+            bulk, shear = effective_moduli(tangent) if self._bounds is None else self._bounds
             bulk = np.maximum(bulk, _SOFTEST * (lame + 2.0 * mu / 3.0))
             mu = np.maximum(shear, _SOFTEST * mu)
             lame = bulk - 2.0 * mu / 3.0

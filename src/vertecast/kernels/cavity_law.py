@@ -12,7 +12,7 @@ from numba import njit, prange
 
 from vertecast.kernels.foam_points import BLOCK, effective_yield, flow_multiplier, softened
 
-_GAP = 1e-3  # share of the stiffness that an open gap keeps, so that no piece comes loose
+GAP = 1e-3  # share of the stiffness that an open gap keeps, so that no piece comes loose
 _CRUSHED_AND_OPEN = 0.25  # share of the tangent kept where a point crushes one way and opens another
 _TWO_OPEN = 0.3  # share kept where two directions are open: the third still bears
 
@@ -119,19 +119,20 @@ def _split(e, gap, bulk, shear, s):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, parallel=True)
-def respond(strain, kappa, weight, material, law, stress, tangent, want_tangent):  # type: ignore[no-untyped-def]
-    """Write weighted stress, and the weighted rank-one tangent where wanted, at the 8 points of a chunk of elements.
+def respond(strain, kappa, weight, material, law, stress, tangent, gaps):  # type: ignore[no-untyped-def]
+    """Write weighted stress, and the weighted rank-one tangent, at the 8 points of a chunk of elements.
 
     ``strain`` (8, 6, n) is carried plus increment; ``material`` (4, n) lambda, mu, yield stress and cut-off; ``weight``
-    (n,) is the share of each element that is material.
+    (n,) is the share of each element that is material. ``gaps`` (n,) is set where one is open: there the rank-one
+    tangent is a stand-in, and :mod:`cavity_gaps` has the exact one.
     """
     blocks = (weight.shape[0] + BLOCK - 1) // BLOCK
     for k in prange(blocks):
-        _respond_block(k * BLOCK, strain, kappa, weight, material, law, stress, tangent, want_tangent)
+        _respond_block(k * BLOCK, strain, kappa, weight, material, law, stress, tangent, gaps)
 
 
 @njit(cache=True)
-def _respond_block(first, strain, kappa, weight, material, law, stress, tangent, want_tangent):  # type: ignore[no-untyped-def]
+def _respond_block(first, strain, kappa, weight, material, law, stress, tangent, gaps):  # type: ignore[no-untyped-def]
     alpha2 = law[0] * law[0]
     c = 1.0 + alpha2 / 9.0
     s, e, gap, axes = np.empty(6), np.empty(6), np.empty(6), np.empty((3, 3))
@@ -158,13 +159,13 @@ def _respond_block(first, strain, kappa, weight, material, law, stress, tangent,
                 b /= a2 * a2
                 size = math.sqrt((a + b) / c)
                 y, dy, whole, dwhole = effective_yield(kappa[q, j] + c * g * size, strength, law)
-            loose = _GAP * whole * part
+            loose = GAP * whole * part
             volume = gap[0] + gap[1] + gap[2]
             for i in range(3):
                 stress[q, i, j] = part * whole * (s[i] + p) + loose * (lame * volume + 2.0 * shear * gap[i])
                 stress[q, 3 + i, j] = part * whole * s[3 + i] + loose * shear * gap[3 + i]
-            if not want_tangent:
-                continue
+            if count > 0:
+                gaps[j] = True
             share = part * whole * (1.0 if count == 0 else (_CRUSHED_AND_OPEN if g > 0.0 else 1.0))
             if g > 0.0:
                 w1, w2 = 3.0 * shear / a1, bulk * alpha2 / a2
@@ -179,13 +180,13 @@ def _respond_block(first, strain, kappa, weight, material, law, stress, tangent,
             if count == 2:
                 share *= _TWO_OPEN
             elif count == 3:
-                share *= _GAP
+                share *= GAP
             tangent[q, 0, j] = share * bulk
             tangent[q, 1, j] = share * shear
             for i in range(6):
                 tangent[q, 2 + i, j] = 0.0
             if count == 1 or count == 2:
-                root = math.sqrt(share * (1.0 - _GAP) / (lame + 2.0 * shear))
+                root = math.sqrt(share * (1.0 - GAP) / (lame + 2.0 * shear))
                 x, yy, z = axes[0, 0], axes[1, 0], axes[2, 0]
                 tangent[q, 2, j] = root * (lame + 2.0 * shear * x * x)
                 tangent[q, 3, j] = root * (lame + 2.0 * shear * yy * yy)
@@ -253,7 +254,7 @@ def _advance_block(first, strain, before, kappa, weight, material, law, jam, ene
                 for i in range(3):
                     work += (s[i] + p) * gap[i] + s[3 + i] * gap[3 + i]
                     tightness += shear * (gap[i] ** 2 + 0.5 * gap[3 + i] ** 2)
-                energy[0, j] += part * whole * (work + _GAP * (0.5 * lame * volume**2 + tightness))
+                energy[0, j] += part * whole * (work + GAP * (0.5 * lame * volume**2 + tightness))
                 if jam > 0.0:
                     opened(old, lame, shear, material[3, j], was, axes)
                     if volume > was[0] + was[1] + was[2]:

@@ -120,13 +120,20 @@ def cell_means(homes_: Homes, points: MaterialPoints, fields: tuple[Array, ...],
     return means
 
 
-def labels_of(homes_: Homes, label: NDArray[np.integer], mesh: BrickMesh) -> NDArray[np.int64]:
-    """Return a label for each active voxel: that of its last point, or of the nearest voxel that has one."""
+def labels_of(
+    homes_: Homes, label: NDArray[np.integer], mesh: BrickMesh
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the smallest and the largest label of the points in each active voxel; empty ones ask the nearest."""
     known = homes_.known
-    out = np.zeros(mesh.count, dtype=np.int64)
-    out[homes_.element[known]] = label[known]
-    filled = np.bincount(homes_.element[known], minlength=mesh.count) > 0
-    return out if filled.all() else out[_nearest_filled(mesh, filled)]
+    home, labels = homes_.element[known], label[known].astype(np.int64)
+    low, high = np.full(mesh.count, np.iinfo(np.int64).max), np.full(mesh.count, np.iinfo(np.int64).min)
+    np.minimum.at(low, home, labels)
+    np.maximum.at(high, home, labels)
+    filled = np.bincount(home, minlength=mesh.count) > 0
+    if filled.all():
+        return low, high
+    source = _nearest_filled(mesh, filled)
+    return low[source], high[source]
 
 
 def _nearest_filled(mesh: BrickMesh, filled: NDArray[np.bool_]) -> NDArray[np.int64]:

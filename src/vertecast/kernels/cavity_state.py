@@ -109,6 +109,7 @@ class CavityRecord:
 
     Parameters
     ----------
+    support : N, resultant the fixed nodes exert on the body
     unbalanced : imbalance left by the last move over the forces present, before this increment restored it
     imbalance : the same after it
     wall_step : voxels, the farthest any wall moved
@@ -119,6 +120,7 @@ class CavityRecord:
     pressures: tuple[float, ...]
     load: float
     platens: tuple[tuple[float, float, float], ...]
+    support: tuple[float, float, float]
     work: float
     stored: float
     dissipated: float
@@ -156,6 +158,7 @@ class WalkControl:
     tolerance : imbalance over present forces
     iterations : Newton corrections before a step is cut
     cuts : times a step may be halved in a row before the walk stalls
+    most : increments after which it stalls
     """
 
     motion: float = 0.3
@@ -163,6 +166,7 @@ class WalkControl:
     tolerance: float = 2e-3
     iterations: int = 25
     cuts: int = 5
+    most: int = 200
 
     def __post_init__(self) -> None:
         if not 0 < self.motion <= 1 or self.increments < 1 or not 0 < self.tolerance < 1 or self.iterations < 1:

@@ -131,7 +131,10 @@ def slots_of(problem: CavityProblem, state: CavityState, body: CutBody) -> tuple
     at = homes(points, mesh)
     fields = (points.mass / points.volume, points.damage, points.kappa)
     density, damage, kappa = cell_means(at, points, fields, mesh)
-    material = np.ascontiguousarray(problem.constants(density, damage, kappa, labels_of(at, points.label, mesh)))
+    low, high = labels_of(at, points.label, mesh)
+    material = np.array(problem.constants(density, damage, kappa, high), dtype=float, order="C")
+    if (low != high).any():  # a gap that reaches into a voxel opens it: its strain must not turn into stress
+        material[3] = np.minimum(material[3], problem.constants(density, damage, kappa, low)[3])
     material[2] /= 1.0 + problem.law.hardening * kappa  # hardening acts from here on: what is past is in ``constants``
     means = slot_means(at, points, material[1], mesh, body.weight > _WHOLE)
     return SlotState(*state.leftover.added(mesh, *means), material), at
@@ -186,6 +189,7 @@ def increment(
     record = CavityRecord(
         volumes=new.volumes(problem.spacing), pressures=new.pressures, load=new.load,
         platens=tuple((float(w), float(a), float(b)) for w, a, b in new.platens),
+        support=balance.support(x),
         work=new.work, stored=stored, dissipated=new.dissipated, unbalanced=before.size / max(before.reference, 1e-300),
         imbalance=miss, wall_step=step, newton=newton, krylov=krylov,
     )  # fmt: skip

@@ -1,0 +1,226 @@
+"""Proves: a cavity that grows carries its material along without losing mass, energy or balance, and opens gaps.
+
+No closed form exists at large inflation: what must hold is conservation, symmetry, equality of applied and supported
+force, agreement of halved steps, and that each mechanism (gaps, membrane, load) bites.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from vertecast.kernels.bricks import lame_parameters
+from vertecast.kernels.cavity import (
+    CavityProblem,
+    Goal,
+    WalkControl,
+    WalkStatus,
+    begun,
+    density_of,
+    escaped,
+    walk,
+)
+from vertecast.kernels.cavity_shape import sphere
+from vertecast.kernels.cavity_step import body_of
+from vertecast.kernels.constraints import Constraints, Platen, Sides
+from vertecast.kernels.foam_law import NO_SIDEWAYS, FoamLaw
+
+YOUNG, POISSON, STRENGTH = 100.0, 0.3, 1.0
+
+
+def crushable(cut_off=np.inf, strength=STRENGTH):
+    """Constants of foam whose strength grows with its density; label 2 opens at ``cut_off``."""
+    lame, mu = lame_parameters(YOUNG, POISSON)
+
+    def constants(density, damage, kappa, label):
+        factor = np.clip(density, 0.2, 6.0) ** 1.4 * (1 - damage)
+        tension = np.where(label == 2, cut_off, np.inf)
+        return np.stack([lame * factor, mu * factor, strength * factor, tension])
+
+    return constants
+
+
+def octant(edge=9.0, voxel=1.0, radius=2.0, strength=STRENGTH, membrane=None):
+    n = round(edge / voxel)
+    nodes, spacing = (n + 1,) * 3, (voxel,) * 3
+    fixed = np.zeros((3, *nodes), bool)
+    for axis in range(3):
+        np.moveaxis(fixed[axis], axis, 0)[0] = True
+        np.moveaxis(fixed, axis + 1, 0)[-1] = True
+    problem = CavityProblem(
+        spacing=spacing,
+        constraints=Constraints(fixed),
+        law=FoamLaw(alpha=float(NO_SIDEWAYS)),
+        constants=crushable(strength=strength),
+        membranes=(membrane,),
+    )
+    fields = {"density": np.ones((n,) * 3), "damage": np.zeros((n,) * 3), "label": np.ones((n,) * 3, int)}
+    return problem, begun(problem, cavities=(sphere(nodes, spacing, (0, 0, 0), radius),), **fields)
+
+
+def inflated(problem, state, growth, **control):
+    volume = state.volumes(problem.spacing)[0] * growth
+    found = walk(problem, state, Goal(volumes=(volume,), pressures=(None,)), control=WalkControl(**control))
+    assert found.status is WalkStatus.COMPLETE
+    return found
+
+
+@pytest.fixture(scope="module")
+def grown():
+    problem, state = octant()
+    return problem, state, inflated(problem, state, 3.0)
+
+
+def pressure_at(found, volume):
+    return np.interp(volume, [r.volumes[0] for r in found.records], [r.pressures[0] for r in found.records])
+
+
+def test_mass_is_carried(grown):
+    problem, state, found = grown
+    end = found.state
+    body, density = body_of(problem, end), density_of(problem, end)
+    on_grid = float((density[body.mesh.mask] * body.weight).sum() * np.prod(problem.spacing))
+    assert end.points.mass.sum() == state.points.mass.sum()
+    assert on_grid == pytest.approx(state.points.mass.sum(), rel=0.005)
+    assert end.points.volume.sum() + end.volumes(problem.spacing)[0] == pytest.approx(9.0**3, rel=0.002)
+    assert escaped(end, problem.spacing)[0] < 0.005 * state.points.mass.sum()
+    assert density.max() > 1.2  # it is compacted somewhere
+
+
+def test_work_is_stored_or_dissipated(grown):
+    last = grown[2].records[-1]
+    assert last.stored + last.dissipated == pytest.approx(last.work, rel=0.02)
+    assert all(record.imbalance <= 2e-3 for record in grown[2].records)
+
+
+def test_three_axes_are_alike(grown):
+    field = grown[2].state.cavities[0]
+    near = np.abs(field) < 1.0
+    for swapped in (field.transpose(1, 0, 2), field.transpose(2, 1, 0)):
+        assert np.abs(field - swapped)[near].max() < 0.1
+
+
+def test_at_rest_nothing_changes(grown):
+    problem, _, found = grown
+    same = Goal(volumes=(None,), pressures=found.state.pressures)
+    rest = walk(problem, found.state, same, control=WalkControl(increments=1)).state
+    again = walk(problem, rest, same, control=WalkControl(increments=1))
+    if again.records[0].newton == 0:
+        np.testing.assert_array_equal(again.state.points.place, rest.points.place)
+        np.testing.assert_array_equal(again.state.cavities[0], rest.cavities[0])
+    moved = np.abs(again.state.points.place - rest.points.place).max()
+    assert moved < 1e-3
+    assert again.records[0].unbalanced < 0.01
+
+
+def test_deflation_gives_back_elastically(grown):
+    problem, _, found = grown
+    empty = walk(problem, found.state, Goal(volumes=(None,), pressures=(0.0,)))
+    assert empty.status is WalkStatus.COMPLETE
+    before, after = found.state.volumes(problem.spacing)[0], empty.state.volumes(problem.spacing)[0]
+    assert 0.9 * before < after < before
+    assert empty.records[-1].work < found.records[-1].work
+
+
+def test_halved_steps_agree(grown):
+    problem, state, found = grown
+    fine = inflated(problem, state, 3.0, motion=0.15)
+    volumes = state.volumes(problem.spacing)[0] * np.array([1.5, 2.0, 2.5])
+    np.testing.assert_allclose(pressure_at(found, volumes), pressure_at(fine, volumes), rtol=0.05)
+
+
+def test_pressure_follows_strength(grown):
+    volume = 2.0 * grown[1].volumes(grown[0].spacing)[0]
+    weak, strong = (inflated(*octant(strength=y), 2.2) for y in (0.5, 2.0))
+    assert pressure_at(weak, volume) < 0.75 * pressure_at(grown[2], volume)
+    assert pressure_at(strong, volume) > 1.3 * pressure_at(grown[2], volume)
+
+
+@dataclass
+class Skin:
+    """A membrane that needs a constant pressure and has no shape of its own."""
+
+    stiffness: float = 0.0
+
+    def resting_pressure(self, volume):
+        return 0.4
+
+    def outside(self, places, volume):
+        return np.zeros(len(places))
+
+
+def test_a_membranes_own_pressure_adds_to_the_walls(grown):
+    found = inflated(*octant(membrane=Skin()), 1.6)
+    volume = 1.4 * grown[1].volumes(grown[0].spacing)[0]
+    assert pressure_at(found, volume) - pressure_at(grown[2], volume) == pytest.approx(0.4, abs=0.08)
+
+
+def test_a_target_beyond_the_body_stalls_with_the_last_good_state():
+    problem, state = octant(edge=5.0)
+    found = walk(problem, state, Goal(volumes=(110.0,), pressures=(None,)), control=WalkControl(most=12, cuts=2))
+    assert found.status is WalkStatus.STALLED
+    assert found.records[-1].volumes == found.state.volumes(problem.spacing)
+
+
+def test_a_watcher_stops_the_walk():
+    problem, state = octant()
+    goal = Goal(volumes=(20.0,), pressures=(None,))
+    found = walk(problem, state, goal, watch=lambda s, r: "pressure reached" if r.pressures[0] > 1.0 else None)
+    assert (found.status, found.reason) == (WalkStatus.STOPPED, "pressure reached")
+    assert found.state.pressures[0] > 1.0
+
+
+def column(cut_off, jam=0.0):
+    """A column 8 x 8 x 10 mm under a platen, with a band (label 2) across it that holds a cavity."""
+    shape, nodes = (8, 8, 10), (9, 9, 11)
+    fixed = np.zeros((3, *nodes), bool)
+    fixed[:, :, :, 0] = True
+    top = np.zeros(nodes, bool)
+    top[:, :, -1] = True
+    platen = Platen(nodes=top, axis=2, point=(4.0, 4.0, 10.0), sides=Sides.BONDED, force=-8.0)
+    label = np.ones(shape, int)
+    label[:, :, 3:7] = 2
+    problem = CavityProblem(
+        spacing=(1.0, 1.0, 1.0),
+        constraints=Constraints(fixed, platens=(platen,)),
+        law=FoamLaw(alpha=float(NO_SIDEWAYS)),
+        constants=crushable(cut_off),
+        membranes=(None,),
+        jam=jam,
+    )
+    cavity = sphere(nodes, (1.0, 1.0, 1.0), (4.0, 4.0, 5.0), 2.0)
+    state = begun(problem, cavities=(cavity,), density=np.ones(shape), damage=np.zeros(shape), label=label)
+    return problem, walk(
+        problem, state, Goal(volumes=(None,), pressures=(0.0,)), control=WalkControl(increments=1)
+    ).state
+
+
+def lifted(cut_off, jam=0.0):
+    problem, state = column(cut_off, jam)
+    start = state.platens[0, 0]
+    up = walk(problem, state, Goal(volumes=(45.0,), pressures=(None,)))
+    down = walk(problem, up.state, Goal(volumes=(None,), pressures=(0.0,)), control=WalkControl(increments=4))
+    return up, up.state.platens[0, 0] - start, down.state.platens[0, 0] - start
+
+
+@pytest.fixture(scope="module")
+def opening():
+    return lifted(0.02)
+
+
+def test_supports_carry_the_platens_force(opening):
+    for record in opening[0].records:
+        assert record.support[2] == pytest.approx(8.0, rel=0.01)
+
+
+def test_a_gap_lets_the_cavity_lift_and_closes_again(opening):
+    up, lift, left = opening
+    assert up.status is WalkStatus.COMPLETE
+    _, held, _ = lifted(np.inf)
+    assert lift > 2.0 * held
+    assert left < 0.5 * lift
+
+
+def test_debris_keeps_part_of_the_lift(opening):
+    _, _, left = lifted(0.02, jam=0.6)
+    assert left > opening[2] + 0.1 * opening[1]
