@@ -17,6 +17,7 @@ from vertecast.cli.patient import patient
 from vertecast.cli.phantom import phantom
 from vertecast.cli.plan import plan
 from vertecast.cli.radiograph import radiograph
+from vertecast.cli.report import report
 from vertecast.cli.simulate import simulate
 from vertecast.cli.strength import strength
 
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (measure, indicate, plan, patient, phantom, fracture, radiograph, simulate, demo, strength, info):
+for command in (measure, indicate, plan, patient, phantom, fracture, radiograph, simulate, report, demo, strength, info):
     app.command()(command)
 
 

@@ -25,6 +25,9 @@ _UNITS = {
     "_hu": "HU",
     "_min": "min",
     "_minutes": "min",
+    "_years": "years",
+    "_days": "days",
+    "_weeks": "weeks",
     "_s": "s",
     "_ms": "ms",
     "_lps": "LPS",
@@ -33,7 +36,11 @@ _NAMES = {
     "degc": "°C",
     "hu": "HU",
     "ap": "AP",
-    "of": "OF",
+    "pmma": "PMMA",
+    "bmi": "BMI",
+    "asa": "ASA",
+    "nrs": "NRS",
+    "iv": "IV",
     "cem43": "thermal dose (CEM43)",
     "kv": "kV",
     "lps": "LPS",
@@ -52,9 +59,7 @@ def number(value: float, digits: int = 3) -> str:
         return "0"
     if not math.isfinite(value):
         return "not finite"
-    places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-    text = f"{abs(value):.{places}f}"
-    return (MINUS if value < 0 and float(text) else "") + text
+    return fixed(value, max(0, digits - 1 - math.floor(math.log10(abs(value)))))
 
 
 def is_quantity(value: Any) -> bool:
@@ -74,17 +79,45 @@ def with_unit(text: str, unit: str) -> str:
 
 
 def quantity_text(quantity: Any, unit: str, digits: int = 3) -> str:
-    """Return a Q as ``value (low to high) unit``, or ``unknown: reason``."""
+    """Return a Q as ``value (low to high) unit``, all three with the same decimals, or ``unknown: reason``.
+
+    >>> quantity_text({"value": -0.562, "low": -1.05, "high": -0.078, "method": "rim"}, "mm")
+    '−0.56 (−1.05 to −0.08)\u202fmm'
+    """
     if not isinstance(quantity, Mapping):
         return "unknown" if quantity is None else with_unit(number(float(quantity), digits), unit)
     value = quantity.get("value")
     if value is None:
         return f"unknown: {quantity.get('reason', 'no reason given')}"
-    text = number(float(value), digits)
     low, high = quantity.get("low"), quantity.get("high")
-    if low is None or high is None or low == high:
-        return with_unit(text, unit)
-    return with_unit(f"{text} ({number(float(low), digits)} to {number(float(high), digits)})", unit)
+    if low is None or high is None:
+        return with_unit(number(float(value), digits), unit)
+    if low == high:
+        return with_unit(stated(float(value)), unit)
+    ends = [float(n) for n in (value, low, high)]
+    largest = max(abs(n) for n in ends) or 1.0
+    places = max(0, digits - 1 - math.floor(math.log10(largest)))
+    text, first, last = (fixed(n, places) for n in ends)
+    return with_unit(f"{text} ({first} to {last})", unit)
+
+
+def fixed(value: float, places: int) -> str:
+    """Return a number with so many decimals and a true minus sign, never minus nought.
+
+    >>> fixed(-2.25, 1), fixed(-0.04, 1), fixed(41.0, 0)
+    ('−2.2', '0.0', '41')
+    """
+    text = f"{abs(value):.{places}f}"
+    return (MINUS if value < 0 and float(text) else "") + text
+
+
+def stated(value: float) -> str:
+    """Return a number that a source states, as it states it.
+
+    >>> stated(60.0), stated(12.7)
+    ('60', '12.7')
+    """
+    return f"{value:.6g}".replace("-", MINUS)
 
 
 def named(key: str) -> tuple[str, str]:
@@ -133,7 +166,7 @@ def event_sentence(event: Mapping[str, Any]) -> str:
 
 def _said(kind: str, data: Mapping[str, Any]) -> str:
     if kind == "cement_mixed":
-        return f"{data.get('cement', 'cement')} mixed; used from {minutes(data.get('injected_from_s', 0))} min on"
+        return f"{spoken(str(data.get('cement', 'cement')))} mixed; used from {minutes(data.get('injected_from_s', 0))} min on"
     if kind == "injection_started":
         return f"injection of {number(data.get('planned_ml', 0))} mL begins"
     if kind == "progress":
@@ -147,7 +180,7 @@ def _said(kind: str, data: Mapping[str, Any]) -> str:
     if kind == "peak_temperature":
         return f"hottest moment: cement {number(data.get('cement_peak_degc', 0))} °C"
     if kind == "hard":
-        return f"{number(data.get('share_percent', 0))} % of the cement is hard"
+        return f"{stated(data.get('share_percent', 0))} % of the cement is hard"
     if kind == "warning":
         return str(data.get("sentence", "warning"))
     return {

@@ -26,7 +26,9 @@ export function glass(colour, opacity) {
         float facing = abs(dot(n, v)); float light = 0.35 + 0.65 * max(dot(n, normalize(vec3(0.35, 0.55, 0.8))), 0.0);
         float rim = pow(1.0 - facing, 2.0);
         float alpha = opacity >= 0.99 ? 1.0 : opacity + (1.0 - opacity) * 0.75 * rim;
-        gl_FragColor = vec4(colour * light, alpha); }`,
+        gl_FragColor = vec4(colour * light, alpha);
+        #include <colorspace_fragment>
+      }`,
     transparent: true,
     side: THREE.DoubleSide,
   });
@@ -37,6 +39,7 @@ export function glass(colour, opacity) {
 export function setOpacity(material, opacity) {
   material.uniforms.opacity.value = opacity;
   material.depthWrite = opacity >= 0.99;
+  material.side = opacity >= 0.99 ? THREE.DoubleSide : THREE.FrontSide;
   material.transparent = opacity < 0.99;
   material.needsUpdate = true;
 }

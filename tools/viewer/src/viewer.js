@@ -20,7 +20,9 @@ function letterSprite(letter) {
   pen.strokeText(letter, 64, 68);
   pen.fillStyle = "#1d3b53";
   pen.fillText(letter, 64, 68);
-  const sprite = new THREE.Sprite(new THREE.SpriteMaterial({ map: new THREE.CanvasTexture(canvas), depthTest: false }));
+  const map = new THREE.CanvasTexture(canvas);
+  map.colorSpace = THREE.SRGBColorSpace;
+  const sprite = new THREE.Sprite(new THREE.SpriteMaterial({ map, depthTest: false }));
   sprite.scale.setScalar(11);
   sprite.renderOrder = 9;
   return sprite;
@@ -75,7 +77,7 @@ class View {
     const along = new THREE.Vector3();
     for (const letter of from) along.add(this.axes[letter]);
     if (from === "S" || from === "I") along.addScaledVector(this.axes.P, 1e-3);
-    const distance = (1.08 * this.size) / Math.sin((this.camera.fov * Math.PI) / 360);
+    const distance = (0.86 * this.size) / Math.sin((this.camera.fov * Math.PI) / 360);
     this.camera.position.copy(along.normalize().multiplyScalar(distance));
     this.controls.target.set(0, 0, 0);
     this.controls.update();
