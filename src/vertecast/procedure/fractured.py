@@ -97,10 +97,10 @@ class FracturedLevel:
     density: Field
     upper: Mask
     lower: Mask
-    density_ct: float = quantity("mg/mm3", "mean over the body as the CT shows it")
-    density_mapped: float | None = quantity("mg/mm3", "mean over the body mapped from intact neighbours")
     settings: FracturedSettings
     discs: DiscZones
+    density_ct: float = quantity("mg/mm3", "mean over the body as the CT shows it")
+    density_mapped: float | None = quantity("mg/mm3", "mean over the body mapped from intact neighbours")
     warnings: tuple[str, ...] = ()
     uses: tuple[ParameterUse, ...] = ()
 
@@ -177,10 +177,10 @@ def make_fractured(
         np.maximum(np.where(site.own, density, floor), floor)[box].astype(float),
         upper[nodes],
         lower[nodes],
-        float(site.density[site.body].mean()),
-        None if mapped is None else float(mapped[site.body].mean()),
         chosen,
         zones.values,
+        float(site.density[site.body].mean()),
+        None if mapped is None else float(mapped[site.body].mean()),
         tuple(said),
         (*loaded.uses, *zones.uses),
     )

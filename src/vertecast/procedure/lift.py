@@ -1,4 +1,4 @@
-"""A fractured level with its cavity tools in mechanical equilibrium: what inflating, letting go and measuring act on."""
+"""A fractured level with its cavity tools in equilibrium: what inflating, letting go and measuring act on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -58,7 +58,7 @@ class BoneConstants:
     kvp: float
     strength: float = 1.0
 
-    def __call__(self, density: Field, damage: Field, kappa: Field, label: NDArray[np.integer]) -> Field:
+    def __call__(self, density: Field, damage: Field, kappa: Field, label: Field) -> Field:
         """Return (4, n), MPa: lambda, mu, yield stress, tension cut-off."""
         settings, discs, virgin = self.level.settings, self.level.discs, np.asarray(damage, float)
         young = np.full(virgin.shape, settings.ligament_modulus)
@@ -89,19 +89,6 @@ class BoneConstants:
         lock = 1.0 - apparent / self.crush.tissue_density - _ROOM
         compaction = np.clip(1.0 - virgin / np.maximum(density, 1e-9), 0.0, np.maximum(lock, 0.0))
         return densification(compaction, np.minimum(apparent, 0.9 * self.crush.tissue_density), self.crush)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Moment:
-    """The level at one moment of the operation.
-
-    Parameters
-    ----------
-    state : of the kernel
-    """
-
-    state: CavityState
-    record: CavityRecord | None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -178,7 +165,7 @@ def begin_lift(
     if law.kind is not DensityKind.K2HPO4:
         raise AssertionError("the default bone law takes the CT's own density")
     nodes = tuple(n + 1 for n in level.tissue.shape)
-    cavities = tuple(capsule(nodes, level.spacing, tool.ends, tool.start_radius) for tool in tools)
+    cavities = tuple(capsule(nodes, level.spacing, _listed(tool), tool.start_radius) for tool in tools)
     problem = CavityProblem(
         spacing=level.spacing,
         constraints=_held(level, force),
@@ -225,6 +212,11 @@ def lie_down(lift: Lift, *, observer: Observer = SILENT, control: WalkControl | 
             notes = (*notes, f"{name}: no equilibrium beyond load scale {done.state.load:.2f} of {scale:.2f}")
         lift = replace(lift, state=done.state, notes=notes).keeping(name)
     return lift
+
+
+def _listed(tool: CavityTool) -> tuple[list[float], list[float]]:
+    first, last = tool.ends
+    return first.tolist(), last.tolist()
 
 
 def _foam(post: PostYield, alpha: float, hardening: float) -> FoamLaw:

@@ -16,6 +16,7 @@ from vertecast.kernels.flow import FlowState
 from vertecast.physics.exotherm import ExothermState
 from vertecast.procedure.bed import Bed
 from vertecast.procedure.events import Datum, Event, EventKind
+from vertecast.procedure.lift import Lift
 from vertecast.procedure.needle import Needle
 from vertecast.procedure.regions import Route
 
@@ -58,6 +59,7 @@ class LevelState:
     waited : s by which conduction lags behind the flow
     heat_ended : s of the heat's own clock when the last injection ended; None before the cure
     cured : whether curing is done
+    lift : cavity tools and what they have lifted; None in a vertebroplasty
     """
 
     bed: Bed
@@ -74,6 +76,7 @@ class LevelState:
     cured: bool = False
     peak_pressure: float = quantity("MPa", "highest pressure at the syringe so far", default=0.0)
     waited: float = quantity("s", "time by which conduction lags behind the flow", default=0.0)
+    lift: Lift | None = None
 
     @classmethod
     def before(cls, bed: Bed) -> "LevelState":

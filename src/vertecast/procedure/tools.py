@@ -97,7 +97,8 @@ def place_tool(name: str, needle: Needle, level: FracturedLevel, settings: Ballo
         )  # fmt: skip
         tool = CavityTool(
             name=name, side=needle.side, force=Force.ISOTROPIC, stays=False, contains=False, skin=skin,
-            rated_pressure=balloon.rated_pressure, recoil=0.0, start_radius=max(radius, 0.5 * balloon.deflated_diameter),
+            rated_pressure=balloon.rated_pressure, recoil=0.0,
+            start_radius=max(radius, 0.5 * balloon.deflated_diameter),
         )  # fmt: skip
     elif name in devices.cavity_tools:
         card = find(devices.cavity_tools, name).values

@@ -1,0 +1,75 @@
+"""Letting go: the balloon empties under the patient's load, or the tool stays and holds what it has lifted."""
+
+from dataclasses import replace
+
+from vertecast.core.observer import SILENT, Observer
+from vertecast.kernels.cavity import CavityRecord, CavityState, Goal, WalkControl, WalkStatus, walk
+from vertecast.procedure.lift import Lift
+from vertecast.procedure.tools import CavityTool, Force
+
+
+def deflate(
+    lift: Lift,
+    *,
+    stays: bool | None = None,
+    observer: Observer = SILENT,
+    control: WalkControl | None = None,
+) -> Lift:
+    """Let the tools go under the load that is on; keeps the moment ``deflated``.
+
+    Parameters
+    ----------
+    stays : whether the tools stay and hold; each tool's own rule when None (another value is the null model)
+
+    Notes
+    -----
+    A tool that stays loses the share of its diameter that it recoils. When the bone comes back on it, it holds its
+    volume, and the pressure is that of the bone on the tool; bone that comes back less than the tool recoils is not
+    touched. A tool that is removed leaves no pressure at all.
+    """
+    held: dict[int, float] = {}
+    for k, (tool, volume) in enumerate(zip(lift.tools, lift.volumes, strict=True)):
+        if (tool.stays if stays is None else stays) and tool.force is not Force.CUTTING:
+            held[k] = volume * _kept(tool, lift)
+    steps, caught = control or WalkControl(), frozenset[int]()
+    while True:
+        caught_now = caught
+        done = walk(
+            lift.problem,
+            lift.state,
+            Goal(
+                volumes=tuple(held[k] if k in caught_now else None for k in range(len(lift.tools))),
+                pressures=tuple(None if k in caught_now else 0.0 for k in range(len(lift.tools))),
+                load=1.0,
+            ),
+            control=steps,
+            watch=_Catch(held, caught_now),
+            observer=observer,
+        )
+        lift = replace(lift, state=done.state)
+        if done.status is not WalkStatus.STOPPED:
+            break
+        volumes = lift.volumes
+        caught = caught | {k for k, kept in held.items() if volumes[k] <= kept}
+    if done.status is WalkStatus.STALLED:
+        left = ", ".join(f"{p:.2f}" for p in done.state.pressures)
+        lift = replace(
+            lift, notes=(*lift.notes, f"deflation found no equilibrium below {left} MPa; the last good state is kept")
+        )
+    return lift.keeping("deflated")
+
+
+class _Catch:
+    """Stops the walk when the bone has come back on a tool that stays."""
+
+    def __init__(self, held: dict[int, float], caught: frozenset[int]) -> None:
+        self.open = {k: kept for k, kept in held.items() if k not in caught}
+
+    def __call__(self, state: CavityState, record: CavityRecord) -> str | None:
+        return "caught" if any(record.volumes[k] <= kept for k, kept in self.open.items()) else None
+
+
+def _kept(tool: CavityTool, lift: Lift) -> float:
+    """Return the share of the volume that is left after the recoil of the tool's diameter."""
+    share = 1.0 - (tool.recoil or lift.settings.stent_recoil)
+    return share if tool.force is Force.CRANIOCAUDAL else share**2

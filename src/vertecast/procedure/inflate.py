@@ -1,0 +1,184 @@
+"""Inflating: volume by volume until a rule says stop; the last good state is always kept."""
+
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from types import MappingProxyType
+
+import numpy as np
+
+from vertecast.core.errors import ParameterError
+from vertecast.core.observer import SILENT, Observer
+from vertecast.core.quantities import quantity
+from vertecast.kernels.cavity import CavityRecord, CavityState, Goal, Walk, WalkControl, WalkStatus, walk
+from vertecast.procedure.lift import CurvePoint, Lift
+from vertecast.procedure.lift_measure import Neighbour, clearances, rise
+from vertecast.procedure.tools import Force
+
+
+class BalloonStop(Enum):
+    """Why an inflation ends."""
+
+    TARGET_VOLUME = "target_volume"
+    TARGET_HEIGHT = "target_height"
+    TARGET_ANGLE = "target_angle"
+    RATED_VOLUME = "rated_volume"
+    RATED_PRESSURE = "rated_pressure"
+    ENDPLATE = "endplate_distance"
+    CORTEX = "cortex_distance"
+    CANAL = "canal_distance"
+    PRESSURE_FALL = "pressure_fall"
+    NO_EQUILIBRIUM = "no_equilibrium"
+    CANCELLED = "cancelled"
+
+
+ALWAYS = frozenset({BalloonStop.TARGET_VOLUME, BalloonStop.NO_EQUILIBRIUM, BalloonStop.CANCELLED})
+"""What no user can switch off."""
+RULES = frozenset(BalloonStop) - ALWAYS
+_DISTANCE = {
+    Neighbour.ENDPLATE: BalloonStop.ENDPLATE,
+    Neighbour.CORTEX: BalloonStop.CORTEX,
+    Neighbour.CANAL: BalloonStop.CANAL,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inflation:
+    """What is asked for.
+
+    Parameters
+    ----------
+    volume : for each tool, what the syringe pushes in
+    height : rise in front, in the middle or behind at which the fracture counts as reduced; None: not looked at
+    angle : the same for the wedge
+    rules : stop rules that are on
+    in_turn : one tool after the other instead of both together
+    """
+
+    volume: float = quantity("mm3", "pushed into each tool")
+    height: float | None = quantity("mm", "rise at which the fracture counts as reduced", default=None)
+    angle: float | None = quantity("rad", "opening of the wedge at which it counts as reduced", default=None)
+    rules: frozenset[BalloonStop] = RULES
+    in_turn: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.volume > 0:
+            raise ParameterError(f"volume = {self.volume} mm3 must be above 0; a balloon takes 1000-4000 mm3")
+
+
+@dataclass(eq=False)
+class _Watcher:
+    """Looks at every increment and says which tool must stop, and why."""
+
+    lift: Lift
+    inflation: Inflation
+    active: tuple[int, ...]
+    points: list[CurvePoint] = field(default_factory=list)
+    found: list[tuple[int, BalloonStop]] = field(default_factory=list)
+
+    def __call__(self, state: CavityState, record: CavityRecord) -> str | None:
+        lift, prone = self.lift, self.lift.moments["prone"]
+        injected = lift.injected(record)
+        gained = rise(lift.level, state, prone)
+        self.points.append(
+            CurvePoint(injected=injected, volumes=record.volumes, pressures=record.pressures, lift=gained.middle)
+        )
+        self.found = [(k, why) for k in self.active if (why := self._why(k, state, record, injected[k]))]
+        if not self.found and (common := self._reduced(max(gained.by_place), gained.angle)):
+            self.found = [(k, common) for k in self.active]
+        return ", ".join(why.value for _, why in self.found) or None
+
+    def _reduced(self, height: float, angle: float) -> BalloonStop | None:
+        wanted, rules = self.inflation, self.inflation.rules
+        if wanted.height is not None and BalloonStop.TARGET_HEIGHT in rules and height >= wanted.height:
+            return BalloonStop.TARGET_HEIGHT
+        if wanted.angle is not None and BalloonStop.TARGET_ANGLE in rules and angle >= wanted.angle:
+            return BalloonStop.TARGET_ANGLE
+        return None
+
+    def _why(self, k: int, state: CavityState, record: CavityRecord, injected: float) -> BalloonStop | None:
+        tool, rules, settings = self.lift.tools[k], self.inflation.rules, self.lift.settings
+        if injected >= self.inflation.volume:
+            return BalloonStop.TARGET_VOLUME
+        if BalloonStop.RATED_VOLUME in rules and injected >= tool.skin.rated_volume:
+            return BalloonStop.RATED_VOLUME
+        if (
+            BalloonStop.RATED_PRESSURE in rules
+            and tool.rated_pressure is not None
+            and record.pressures[k] >= tool.rated_pressure
+        ):
+            return BalloonStop.RATED_PRESSURE
+        highest = max(point.pressures[k] for point in (*self.lift.curve, *self.points))
+        fallen = highest - record.pressures[k] > settings.pressure_fall * highest
+        if BalloonStop.PRESSURE_FALL in rules and highest > settings.pressure_noticed and fallen:
+            return BalloonStop.PRESSURE_FALL
+        least = {
+            Neighbour.ENDPLATE: settings.endplate_distance,
+            Neighbour.CORTEX: settings.cortex_distance,
+            Neighbour.CANAL: settings.canal_distance,
+        }
+        looked = {what: least[what] for what, rule in _DISTANCE.items() if rule in rules}
+        if looked:
+            near = clearances(self.lift.level, state)[k]
+            for what, distance in looked.items():
+                if near.get(what, np.inf) < distance:
+                    return _DISTANCE[what]
+        return None
+
+
+def inflate(
+    lift: Lift, inflation: Inflation, *, observer: Observer = SILENT, control: WalkControl | None = None
+) -> Lift:
+    """Inflate the tools until each has met a rule; keeps the moment ``inflated``.
+
+    A tool that has stopped keeps its volume (its valve is closed) while the other goes on.
+
+    Returns
+    -------
+    Lift
+        With why each side ended; ``no_equilibrium`` where the bone found none: its last good state is kept.
+
+    Notes
+    -----
+    A curette cuts its cavity before and is not inflated.
+    """
+    order = [(k,) for k in range(len(lift.tools))] if inflation.in_turn else [tuple(range(len(lift.tools)))]
+    steps = control or WalkControl()
+    for group in order:
+        active = tuple(k for k in group if lift.tools[k].force is not Force.CUTTING)
+        while active:
+            lift, active = _leg(lift, inflation, active, (observer, steps))
+    return lift.keeping("inflated")
+
+
+def _leg(
+    lift: Lift, inflation: Inflation, active: tuple[int, ...], how: tuple[Observer, WalkControl]
+) -> tuple[Lift, tuple[int, ...]]:
+    """Inflate the active tools until one of them stops; return which are left."""
+    observer, control = how
+    now = lift.volumes
+    goals = tuple(max(inflation.volume, now[k] * 1.001) if k in active else now[k] for k in range(len(now)))
+    watcher = _Watcher(lift, inflation, active)
+    done = walk(
+        lift.problem,
+        lift.state,
+        Goal(volumes=goals, pressures=(None,) * len(now), load=1.0),
+        control=control,
+        watch=watcher,
+        observer=observer,
+    )
+    stopped = dict(watcher.found) if done.status is WalkStatus.STOPPED else _all_ended(done, active)
+    ended = {**lift.ended, **{lift.tools[k].side: why.value for k, why in stopped.items()}}
+    moved = replace(lift, state=done.state, curve=(*lift.curve, *watcher.points), ended=MappingProxyType(ended))
+    return moved, tuple(k for k in active if k not in stopped)
+
+
+def _all_ended(done: Walk, active: tuple[int, ...]) -> dict[int, BalloonStop]:
+    why = {
+        WalkStatus.COMPLETE: BalloonStop.TARGET_VOLUME,
+        WalkStatus.STALLED: BalloonStop.NO_EQUILIBRIUM,
+        WalkStatus.CANCELLED: BalloonStop.CANCELLED,
+    }[done.status]
+    return dict.fromkeys(active, why)
+
+
+__all__ = ["ALWAYS", "RULES", "BalloonStop", "Inflation", "inflate"]

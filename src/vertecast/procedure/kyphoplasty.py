@@ -1,0 +1,219 @@
+"""The kyphoplasty: needles in, patient prone, balloons up and down, then cement and cure as in a vertebroplasty."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from vertecast.core.errors import GeometryError, InputError
+from vertecast.core.levels import Level
+from vertecast.core.observer import SILENT, Observer
+from vertecast.core.quantities import quantity
+from vertecast.core.sides import Side
+from vertecast.kernels.cavity import WalkControl
+from vertecast.procedure.access import access
+from vertecast.procedure.balloon import load_balloon
+from vertecast.procedure.bed import Bed
+from vertecast.procedure.cure import cure
+from vertecast.procedure.deflate import deflate
+from vertecast.procedure.events import Datum, EventKind
+from vertecast.procedure.fractured import FracturedLevel
+from vertecast.procedure.inflate import BalloonStop, Inflation, inflate
+from vertecast.procedure.lift import Lift, begin_lift, lie_down
+from vertecast.procedure.lift_measure import rise
+from vertecast.procedure.lift_outcome import site_after
+from vertecast.procedure.needle import Needle, require_tip_in_bone
+from vertecast.procedure.site import Site
+from vertecast.procedure.state import State
+from vertecast.procedure.tools import place_tool
+from vertecast.procedure.vertebroplasty import LevelTask, Practice, Step, injection_steps, run_steps
+
+DEFAULT_TOOL = "xpander-15/3"
+Draw = Callable[[Site], Bed]
+"""Makes the bed of a site: veins and shell with the run's own seed."""
+_TOLD = 250.0  # mm³ between two events of an inflation
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LiftTask:
+    """What is to be done at one level.
+
+    Parameters
+    ----------
+    cement : needles and cement of the level
+    fractured : its mechanical state
+    tool : of the catalogue, one through each needle
+    stays : whether the tools stay; each tool's own rule when None
+    """
+
+    cement: LevelTask
+    fractured: FracturedLevel
+    inflation: Inflation
+    tool: str = DEFAULT_TOOL
+    stays: bool | None = None
+    motion: float = quantity("1", "voxels a wall may move in an increment", default=0.3)
+
+    @property
+    def level(self) -> Level:
+        """Its name."""
+        return self.cement.level
+
+
+def kyphoplasty(
+    beds: Mapping[Level, Bed],
+    tasks: Sequence[LiftTask],
+    practice: Practice,
+    draw: Draw,
+    *,
+    observer: Observer = SILENT,
+) -> State:
+    """Run a whole kyphoplasty: access, lift, let go, fill, cure.
+
+    Parameters
+    ----------
+    beds : by level, before the balloon
+    tasks : in the order of treatment
+    draw : makes the bed that the cement meets from the site after the balloon
+
+    Raises
+    ------
+    GeometryError
+        For a tip outside the bone, a tool that does not fit or touches the canal at rest, a body without bone.
+    InputError
+        For a volume that does not fit, a tool or cement that is not in the catalogue.
+    """
+    if not tasks:
+        raise InputError("no level is to be treated; give at least one")
+    settings = load_balloon().values
+    for task in tasks:
+        if task.level not in beds:
+            raise InputError(f"{task.level}: no bed was made of this level; give one for each level to be treated")
+        for needle in task.cement.needles:
+            require_tip_in_bone(needle, beds[task.level].site)
+            place_tool(task.tool, needle, task.fractured, settings)
+    return run_steps(State.before(beds), kyphoplasty_steps(tasks, practice, draw), observer)
+
+
+def kyphoplasty_steps(tasks: Sequence[LiftTask], practice: Practice, draw: Draw) -> dict[str, Step]:
+    """Return the steps by their names, in order."""
+    steps: dict[str, Step] = {}
+    for task in tasks:
+        for needle in task.cement.needles:
+            steps[f"access {task.level} {needle.side}"] = _access_step(task.level, needle)
+    for number, task in enumerate(tasks):
+        steps[f"place {task.level}"] = _place_step(task)
+        steps[f"inflate {task.level}"] = _inflate_step(task)
+        steps[f"deflate {task.level}"] = _deflate_step(task, draw)
+        pause = practice.injection.level_change if number else 0.0
+        steps |= injection_steps(task.cement, practice, pause=pause)
+    if practice.cures:
+        for task in tasks:
+            steps[f"cure {task.level}"] = _cure_step(task.level, practice)
+    return steps
+
+
+def lift_finished(state: State, tasks: Sequence[LiftTask], practice: Practice, draw: Draw) -> bool:
+    """Tell whether every step is done."""
+    return all(name in state.done for name in kyphoplasty_steps(tasks, practice, draw))
+
+
+def _access_step(level: Level, needle: Needle) -> Step:
+    return lambda state, observer: access(state, level, needle)
+
+
+def _cure_step(level: Level, practice: Practice) -> Step:
+    def step(state: State, observer: Observer) -> State:
+        if state.at(level).flow is None:
+            return state
+        return cure(state, level, practice.cement, practice.curing, observer)
+
+    return step
+
+
+def _place_step(task: LiftTask) -> Step:
+    """Put the tools in and let the load of the prone patient act."""
+
+    def step(state: State, observer: Observer) -> State:
+        settings = load_balloon().values
+        tools = tuple(place_tool(task.tool, n, task.fractured, settings) for n in task.cement.needles)
+        lift = lie_down(begin_lift(task.fractured, tools, settings=settings), observer=observer)
+        for tool, volume in zip(tools, lift.volumes, strict=True):
+            data: dict[str, Datum] = {"tool": tool.name, "cavity_ml": volume / 1000.0}
+            state = state.with_event(EventKind.BALLOON_PLACED, task.level, tool.side, data)
+        if "standing" in lift.moments:
+            gained = rise(lift.level, lift.moments["prone"], lift.moments["standing"])
+            state = _told(state, task, "mobility by lying prone", gained.by_place)
+        return _with(state, task, lift)
+
+    return step
+
+
+def _inflate_step(task: LiftTask) -> Step:
+    def step(state: State, observer: Observer) -> State:
+        before = _lift(state, task)
+        observer.begin(f"{task.level}: inflating")
+        lift = inflate(before, task.inflation, observer=observer, control=WalkControl(motion=task.motion))
+        rate, begun = lift.settings.rate, state.time
+        first = np.array(before.volumes)
+        for k, tool in enumerate(lift.tools):
+            told = -_TOLD
+            for point in lift.curve:
+                pushed = point.injected[k] - first[k]
+                if point.injected[k] - told < _TOLD and point is not lift.curve[-1]:
+                    continue
+                told = point.injected[k]
+                data = {
+                    "injected_ml": point.injected[k] / 1000.0,
+                    "pressure_bar": 10.0 * point.pressures[k],
+                    "lift_mm": point.lift,
+                }
+                at = begun + max(pushed, 0.0) / rate
+                state = state.with_event(EventKind.INFLATION, task.level, tool.side, data, at=at)
+        longest = max((np.array(p.injected) - first for p in lift.curve), key=lambda v: v.max(), default=first * 0)
+        state = state.with_time(begun + float(np.max(longest, initial=0.0)) / rate)
+        for side, why in lift.ended.items():
+            state = state.with_event(EventKind.STOP, task.level, side, {"reason": why})
+        state = _with(state, task, lift)
+        if BalloonStop.CANCELLED.value in lift.ended.values():
+            state = state.with_event(EventKind.CANCELLED, task.level)
+        return state
+
+    return step
+
+
+def _deflate_step(task: LiftTask, draw: Draw) -> Step:
+    """Let the tools go, and make the bed that the cement meets."""
+
+    def step(state: State, observer: Observer) -> State:
+        observer.begin(f"{task.level}: letting go")
+        lift = deflate(_lift(state, task), stays=task.stays, observer=observer)
+        gained = rise(lift.level, lift.state, lift.moments["prone"])
+        for tool, volume, pressure in zip(lift.tools, lift.volumes, lift.state.pressures, strict=True):
+            stays = tool.stays if task.stays is None else task.stays
+            data = {"cavity_ml": volume / 1000.0, "pressure_bar": 10.0 * pressure, "lift_mm": gained.middle}
+            state = state.with_event(EventKind.DEFLATION, task.level, tool.side, data)
+            if not stays:
+                state = state.with_event(EventKind.BALLOON_REMOVED, task.level, tool.side, {"tool": tool.name})
+        for note in lift.notes:
+            state = state.with_event(EventKind.WARNING, task.level, None, {"sentence": note})
+        bed = draw(site_after(lift))
+        return state.with_level(task.level, replace(state.at(task.level), bed=bed, lift=lift))
+
+    return step
+
+
+def _lift(state: State, task: LiftTask) -> Lift:
+    lift = state.at(task.level).lift
+    if lift is None:
+        raise GeometryError(f"{task.level}: no tool is in place; place one before it is inflated")
+    return lift
+
+
+def _with(state: State, task: LiftTask, lift: Lift) -> State:
+    return state.with_level(task.level, replace(state.at(task.level), lift=lift))
+
+
+def _told(state: State, task: LiftTask, what: str, gained: tuple[float, float, float]) -> State:
+    data: dict[str, Datum] = {"what": what, **dict(zip(("front_mm", "middle_mm", "back_mm"), gained, strict=True))}
+    side: Side | None = None
+    return state.with_event(EventKind.INFLATION, task.level, side, data)
