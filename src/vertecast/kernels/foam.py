@@ -140,20 +140,3 @@ def advanced(
         )
     volume = float(np.prod(body.mesh.spacing))
     return new, stored * volume, dissipated * volume
-
-
-def stresses(body: FoamBody, state: FoamState, u: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the stress averaged over each element's points, (6, n), MPa, Voigt."""
-    out = np.empty((6, body.mesh.count))
-    none, law = np.empty((8, 8, 0), np.float32), body.law.packed()
-    for planes in body.chunks():
-        part = body.mesh.slab(*planes)
-        if part.stop == part.start:
-            continue
-        strain = body.passes.strain(u, planes=planes)
-        stress = np.empty_like(strain)
-        history = (state.plastic[:, :, part], state.kappa[:, part])
-        elastic = (body.lame[part], body.mu[part], body.strength[part])
-        update_points(strain, *history, *elastic, law, stress, none, False)
-        out[:, part] = stress.mean(axis=0)
-    return out
