@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def missing_for_report() -> dict[str, str]:
     missing = {name: _REMEDY for name, modules in _NEEDED.items() if not all(find_spec(one) for one in modules)}
     if PDF not in missing:
         try:
-            import weasyprint  # noqa: F401
+            import_module("weasyprint")
         except OSError as exc:
             missing[PDF] = f"a system library is missing ({str(exc).splitlines()[0]}); install libpango-1.0-0"
     return missing

@@ -1,8 +1,9 @@
-"""The surgeon's report of a run folder: one HTML file that works from the disk without a network, and the same as PDF."""
+"""The surgeon's report of a run folder: one HTML file that needs no network, and the same as PDF."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import metadata, resources
+from importlib import import_module, metadata, resources
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,7 @@ class CaseReport:
 
     def write_pdf(self, path: Path) -> None:
         """Write the page on A4."""
-        import weasyprint
-
+        weasyprint: Any = import_module("weasyprint")  # untyped
         logging.getLogger("weasyprint").setLevel(logging.ERROR)  # it reports every CSS rule of the screen
         weasyprint.HTML(string=self.html(paper=True)).write_pdf(path)
 
@@ -79,7 +79,7 @@ def make_case_report(run: RunFolder, observer: Observer = SILENT) -> CaseReport:
         If a field of the run is there but damaged.
     """
     scene, stills, why = _scene(run)
-    makers = (
+    makers: tuple[Callable[[], Section], ...] = (
         lambda: patient_section(run),
         lambda: fracture_section(run),
         lambda: indication_section(run),
@@ -136,7 +136,9 @@ def _titles(run: RunFolder) -> dict[str, str]:
     started = str(run.document("manifest").get("run", {}).get("started", ""))[:10]
     version = run.document("manifest").get("software", {}).get("vertecast", metadata.version("vertecast"))
     subtitle = " · ".join(part for part in (run.case_id, started, f"Vertecast {version}") if part)
-    foot = f"Vertecast {version}. Research and education; not a medical device. This page holds no name and no patient id."
+    foot = (
+        f"Vertecast {version}. Research and education; not a medical device. This page holds no name and no patient id."
+    )
     return {
         "title": f"{heading}, {run.case_id}",
         "heading": heading,

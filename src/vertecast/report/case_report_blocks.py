@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,7 +95,7 @@ class Folded:
     kind: str = "folded"
 
 
-Block = Union[Prose, Note, Table, Picture, Gallery, Chart, Viewer, Heading, Folded]
+Block = Prose | Note | Table | Picture | Gallery | Chart | Viewer | Heading | Folded
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,9 +68,11 @@ def line_chart(lines: Sequence[Line], across: str, marks: Sequence[Marked] = (),
         for line in mine:
             parts += _path(line, place, level, COLOURS[shown.index(line)])
     for tick in _ticks(low, high, inside=True):
-        parts.append(f'<line class="tick" x1="{place(tick):.1f}" x2="{place(tick):.1f}" y1="{bottom}" y2="{bottom + 4}"/>')
+        parts.append(
+            f'<line stroke="#39434c" x1="{place(tick):.1f}" x2="{place(tick):.1f}" y1="{bottom}" y2="{bottom + 4}"/>'
+        )
         parts.append(_text(place(tick), bottom + 17, _said(tick, (low, high)), "middle"))
-    parts.append(f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{bottom}" y2="{bottom}"/>')
+    parts.append(f'<line stroke="#39434c" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{bottom}" y2="{bottom}"/>')
     parts.append(_text((_LEFT + _WIDTH - _RIGHT) / 2, height - 8, across, "middle"))
     parts += _marks(marks, place, bottom)
     return "".join([*parts, "</svg>"])
@@ -88,7 +90,7 @@ def interval_chart(bars: Sequence[Bar], across: str) -> str:
     bottom = height - 40.0
     parts = [_opened(height, f"{across}: " + ", ".join(f"{bar.name} {number(bar.value)}" for bar in bars))]
     for tick in ticks:
-        parts.append(f'<line class="grid" x1="{place(tick):.1f}" x2="{place(tick):.1f}" y1="6" y2="{bottom}"/>')
+        parts.append(f'<line stroke="#e3e8ec" x1="{place(tick):.1f}" x2="{place(tick):.1f}" y1="6" y2="{bottom}"/>')
         parts.append(_text(place(tick), bottom + 15, _said(tick, ticks), "middle"))
     parts.append(_text((left + _WIDTH - 90.0) / 2, height - 8, across, "middle"))
     for row, bar in enumerate(bars):
@@ -99,9 +101,8 @@ def interval_chart(bars: Sequence[Bar], across: str) -> str:
             a, b = place(bar.low), place(bar.high)
             parts.append(f'<line x1="{a:.1f}" x2="{b:.1f}" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="3"/>')
             for end in (a, b):
-                parts.append(
-                    f'<line x1="{end:.1f}" x2="{end:.1f}" y1="{y - 5}" y2="{y + 5}" stroke="{colour}" stroke-width="1.5"/>'
-                )
+                cap = f'y1="{y - 5}" y2="{y + 5}" stroke="{colour}" stroke-width="1.5"'
+                parts.append(f'<line x1="{end:.1f}" x2="{end:.1f}" {cap}/>')
         parts.append(f'<circle cx="{place(bar.value):.1f}" cy="{y}" r="5" fill="{colour}"/>')
         parts.append(_text(_WIDTH - 80, y + 4, number(bar.value), "start"))
     return "".join([*parts, "</svg>"])
@@ -110,7 +111,8 @@ def interval_chart(bars: Sequence[Bar], across: str) -> str:
 def _opened(height: float, label: str) -> str:
     return (
         f'<svg class="chart" viewBox="0 0 {_WIDTH:g} {height:g}" width="{_WIDTH:g}" height="{height:g}" role="img" '
-        f'aria-label="{escape(label, quote=True)}" xmlns="http://www.w3.org/2000/svg">'
+        f'aria-label="{escape(label, quote=True)}" xmlns="http://www.w3.org/2000/svg" '
+        'font-size="12" font-family="Liberation Sans, DejaVu Sans, sans-serif">'
     )
 
 
@@ -126,11 +128,11 @@ def _vertical_axis(
     ticks: Sequence[float], level: "_Scale", lines: Sequence[Line], *, right: bool, colours: Sequence[str]
 ) -> list[str]:
     edge = _WIDTH - _RIGHT if right else _LEFT
-    parts = [f'<line class="axis" x1="{edge}" x2="{edge}" y1="{_TOP}" y2="{level(ticks[0]):.1f}"/>']
+    parts = [f'<line stroke="#39434c" x1="{edge}" x2="{edge}" y1="{_TOP}" y2="{level(ticks[0]):.1f}"/>']
     for tick in ticks:
         y = level(tick)
         if not right:
-            parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+            parts.append(f'<line stroke="#e3e8ec" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(_text(edge + (7 if right else -7), y + 4, _said(tick, ticks), "start" if right else "end"))
     at = _WIDTH - 8 if right else 8.0
     for row, (line, colour) in enumerate(zip(lines, colours, strict=True)):
@@ -145,9 +147,12 @@ def _marks(marks: Sequence[Marked], place: "_Scale", bottom: float) -> list[str]
         x = place(mark.x)
         y = _TOP + 14 + 13 * (row % 4)
         late = x > _WIDTH * 0.62
-        parts.append(f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{bottom}"/>')
+        parts.append(
+            f'<line stroke="#9aa4ad" stroke-dasharray="3 3" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{bottom}"/>'
+        )
         words = _text(x + (-4 if late else 4), y, mark.text, "end" if late else "start", "#5b6670")
-        parts.append(words.replace("<text ", '<text class="haloed" ', 1))
+        halo = '<text stroke="#ffffff" stroke-width="3" stroke-linejoin="round" '
+        parts += [words.replace("<text ", halo, 1), words]
     return parts
 
 

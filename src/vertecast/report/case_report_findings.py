@@ -36,7 +36,7 @@ def patient_section(run: RunFolder) -> Section:
         Table(
             ("Level", "Anterior, mm", "Middle, mm", "Posterior, mm", "Wedge", "Height loss", "Genant", "OF", "Mean HU"),
             [_vertebra_row(one, one.get("level") in run.levels) for one in vertebrae],
-            "Every labelled vertebra. Height loss is against each level's own reference; the treated levels are marked ●.",
+            "Every labelled vertebra. Height loss is against each level's own reference; treated levels have a ●.",
             "numbers",
         )
     )
@@ -100,7 +100,9 @@ def fracture_section(run: RunFolder) -> Section:
             continue
         picture = fracture_on_ct(vertebra, volume, labels)
         blocks.append(picture or Note(f"No picture of {level} on the CT: {why or 'its frame was not measured'}."))
-        blocks.append(Table(("Measured", "Value (95 % interval)", "Method"), _fracture_rows(vertebra), style="measured"))
+        blocks.append(
+            Table(("Measured", "Value (95 % interval)", "Method"), _fracture_rows(vertebra), style="measured")
+        )
         blocks += _age(vertebra)
     return Section("fracture", "Fracture", blocks)
 
@@ -201,11 +203,18 @@ def _judged(one: Document) -> list[Block]:
     rows = [(v["title"], verdict_answer(v), _in_words(v)) for v in verdicts]
     meanings = {str(m["name"]): str(m["meaning"]) for m in one.get("missing", [])}
     blocks: list[Block] = [
-        Table(("Rule pack", "Verdict", "In words"), rows, "† read from summaries, not compared with its original.", "rules")
+        Table(
+            ("Rule pack", "Verdict", "In words"),
+            rows,
+            "† read from summaries, not compared with its original.",
+            "rules",
+        )
     ]
     if one.get("disagreement"):
         blocks.append(Note(str(one["disagreement"]), "warning"))
-    cautions = {c["text"]: c for v in verdicts for c in v.get("cautions", []) if c.get("truth") in ("true", "borderline")}
+    cautions = {
+        c["text"]: c for v in verdicts for c in v.get("cautions", []) if c.get("truth") in ("true", "borderline")
+    }
     blocks += [Note(f"Caution: {text}.", "warning") for text in cautions]
     chosen = (one.get("selection") or {}).get("reasons") or {}
     if chosen:
@@ -213,7 +222,12 @@ def _judged(one: Document) -> list[Block]:
     for verdict in verdicts:
         blocks.append(Folded(f"Clauses of {verdict['title']}", _clauses(verdict, meanings)))
     missing = [
-        (capital(m["meaning"]), _UNITS.get(str(m.get("unit")), str(m.get("unit") or "")), m["reason"], str(len(m.get("packs", []))))
+        (
+            capital(m["meaning"]),
+            _UNITS.get(str(m.get("unit")), str(m.get("unit") or "")),
+            m["reason"],
+            str(len(m.get("packs", []))),
+        )
         for m in one.get("missing", [])
     ]
     if missing:
@@ -226,6 +240,7 @@ def _judged(one: Document) -> list[Block]:
 
 
 def verdict_answer(verdict: Document) -> str:
+    """Return a rule pack's answer in a few words, marked where the pack was read from summaries."""
     mark = "" if verdict.get("verified") else " †"
     if verdict.get("state") != "decided":
         return f"{verdict.get('state', 'unknown')}{mark}"
@@ -244,7 +259,11 @@ def _in_words(verdict: Document) -> str:
 
 def _clauses(verdict: Document, meanings: Mapping[str, str]) -> list[Block]:
     rows = [
-        (c["text"], _TRUTH.get(str(c["truth"]), str(c["truth"])) + (" (assumed)" if c.get("assumed") else ""), c["source"])
+        (
+            c["text"],
+            _TRUTH.get(str(c["truth"]), str(c["truth"])) + (" (assumed)" if c.get("assumed") else ""),
+            c["source"],
+        )
         for c in verdict.get("clauses", [])
     ]
     blocks: list[Block] = [Table(("Clause", "Holds", "Source"), rows)] if rows else []

@@ -29,7 +29,12 @@ def glance_rows(run: RunFolder) -> list[tuple[str, str]]:
         if judged:
             rows.append((capital(f"{name}indication"), _indication(judged)))
         if plan:
-            rows.append((capital(f"{name}plan"), f"{plan.get('procedure')}, {str(plan.get('sentence')).removeprefix(f'{level}: ')}"))
+            rows.append(
+                (
+                    capital(f"{name}plan"),
+                    f"{plan.get('procedure')}, {str(plan.get('sentence')).removeprefix(f'{level}: ')}",
+                )
+            )
         if done:
             rows.append((capital(f"{name}cement"), _cement(done)))
             rows.append((capital(f"{name}leaks"), _leaks(done)))
@@ -41,7 +46,9 @@ def _fracture(vertebra: dict[str, Any]) -> str:
     loss = vertebra.get("height_loss_percent") or {}
     parts = [f"height loss {quantity_text(loss, '%', 2)}"]
     grade = (vertebra.get("genant") or {}).get("grade")
-    parts.append("not graded" if grade is None else f"Genant {grade:g} {(vertebra['genant'].get('shape') or '')}".strip())
+    parts.append(
+        "not graded" if grade is None else f"Genant {grade:g} {(vertebra['genant'].get('shape') or '')}".strip()
+    )
     if vertebra.get("of_class"):
         parts.append(str(vertebra["of_class"]))
     age = (vertebra.get("acuity") or {}).get("summary")
@@ -123,10 +130,10 @@ def parameters_section(run: RunFolder) -> Section:
             blocks.append(Folded(f"{len(rows)} {status}", [Table(heads, rows, style="parameters")]))
     blocks.append(Table(("Software", "Version"), sorted(manifest.get("software", {}).items()), style="facts"))
     stages = manifest.get("run", {}).get("stages", [])
-    rows = [(one["name"], number(one["seconds"]), number(one["peak_memory_mib"])) for one in stages]
-    if rows:
-        heads = ("Stage", "Seconds", "Peak memory, MiB")
-        blocks.append(Folded("Time and memory of each stage", [Table(heads, rows, style="numbers")]))
+    spent = [(one["name"], number(one["seconds"]), number(one["peak_memory_mib"])) for one in stages]
+    if spent:
+        table = Table(("Stage", "Seconds", "Peak memory, MiB"), spent, style="numbers")
+        blocks.append(Folded("Time and memory of each stage", [table]))
     if manifest.get("seed") is not None:
         blocks.append(Prose(f"Seed of what is drawn by chance: {manifest['seed']}."))
     return Section("parameters", "Parameters and sources", blocks)

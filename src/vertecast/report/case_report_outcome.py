@@ -32,7 +32,9 @@ Row = dict[str, Any]
 
 def mechanics_section(run: RunFolder) -> Section:
     """Return what is not of the neighbours nor of populations: mechanics, heights, angles, cement, heat."""
-    return _section(run, "mechanics", "Mechanics and shape, before and after", None, "strength and shape before and after")
+    return _section(
+        run, "mechanics", "Mechanics and shape, before and after", None, "strength and shape before and after"
+    )
 
 
 def adjacent_section(run: RunFolder) -> Section:
@@ -74,7 +76,7 @@ def _blocks(parts: Mapping[str, Any]) -> list[Block]:
     blocks: list[Block] = []
     rows: dict[Path, Row] = {}
     for path, value in _leaves(parts, ()):
-        if isinstance(value, list):
+        if isinstance(value, list) and value and isinstance(value[0], Mapping):
             blocks.append(_listed(path, value))
             continue
         arm = next((part for part in path if part in ARMS), "")
@@ -96,8 +98,6 @@ def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
     if isinstance(value, Mapping) and not is_quantity(value):
         for key, one in value.items():
             yield from _leaves(one, (*path, str(key)))
-    elif isinstance(value, list) and value and isinstance(value[0], Mapping) and not is_quantity(value[0]):
-        yield path, value
     elif value is not None:
         yield path, value
 
@@ -114,7 +114,7 @@ def _charts(rows: Mapping[Path, Row]) -> list[Block]:
         bars = [
             Bar(name=_ARM_NAMES[arm], value=float(v["value"]), low=v.get("low"), high=v.get("high"))
             for arm in ARMS
-            if is_quantity(v := row.get(arm)) and v.get("value") is not None
+            if is_quantity(v := row.get(arm, 0)) and v["value"] is not None
         ]
         if len(bars) > 1 and len(charts) < _CHARTS:
             unit = named(path[-1])[1]

@@ -79,23 +79,29 @@ def _folded(one: Document, plans: list[Document]) -> list[Block]:
         for p in plans
     ]
     if others:
-        heads = ("Layout", "Needles", "Robustness", "Reaches midline", "Cost (less is better)")
-        blocks.append(Folded(f"All {len(others)} plans, best first", [Table(heads, others)]))
+        table = Table(("Layout", "Needles", "Robustness", "Reaches midline", "Cost (less is better)"), others)
+        blocks.append(Folded(f"All {len(others)} plans, best first", [table]))
     gates = [
-        (str(n["side"]), spoken(g["gate"]), "passed" if g["passed"] else "failed", _mm(g.get("room_mm")), g.get("note") or "")
+        (
+            str(n["side"]),
+            spoken(g["gate"]),
+            "passed" if g["passed"] else "failed",
+            _mm(g.get("room_mm")),
+            g.get("note") or "",
+        )
         for n in (plans[0]["needles"] if plans else [])
         for g in n.get("gates", [])
     ]
     if gates:
-        heads = ("Side", "Test", "Result", "Room", "Note")
-        blocks.append(Folded("Safety tests of the chosen needles", [Table(heads, gates)]))
+        table = Table(("Side", "Test", "Result", "Room", "Note"), gates)
+        blocks.append(Folded("Safety tests of the chosen needles", [table]))
     refused = [
         (str(r.get("side", "")), str(r.get("approach", "")), str(r.get("target", "")), str(r.get("reason", "")))
         for r in one.get("refusals", [])
     ]
     if refused:
-        heads = ("Side", "Approach", "Target", "Why")
-        blocks.append(Folded("Approaches that were refused", [Table(heads, refused)]))
+        table = Table(("Side", "Approach", "Target", "Why"), refused)
+        blocks.append(Folded("Approaches that were refused", [table]))
     return blocks
 
 

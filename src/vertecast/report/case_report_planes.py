@@ -46,7 +46,7 @@ CUTS = (
 
 
 def fracture_picture(vertebra: Document, volume: Volume, labels: LabelMap | None) -> bytes | None:
-    """Draw a measured vertebra on its CT: mid-sagittal with its heights, coronal and axial; PNG, None without a frame."""
+    """Draw a measured vertebra on its CT, mid-sagittal with heights, coronal, axial; PNG, None without a frame."""
     frame = vertebra.get("frame")
     if not frame:
         return None
@@ -160,9 +160,7 @@ def _three_planes(
 
         if density is not None:
             panel.imshow(layer(density[0]), cmap="gray", vmin=-100.0, vmax=600.0, extent=extent, origin="lower")
-        image = panel.imshow(
-            layer(shown), cmap=colours, vmin=low, vmax=high, extent=extent, origin="lower", alpha=0.85
-        )
+        image = panel.imshow(layer(shown), cmap=colours, vmin=low, vmax=high, extent=extent, origin="lower", alpha=0.85)
         if regions is not None:
             for numbers, colour in (((_BODY, 2), _OWN), ((_CANAL,), _HEIGHT)):
                 mask = layer(np.isin(regions[0], numbers))

@@ -6,7 +6,6 @@ from typing import Any
 from vertecast.report.case_report_blocks import (
     Block,
     Chart,
-    Folded,
     Gallery,
     Heading,
     Note,
@@ -20,10 +19,13 @@ from vertecast.report.case_report_blocks import (
 )
 from vertecast.report.case_report_charts import Line, Marked, line_chart
 from vertecast.report.case_report_run import Document, RunFolder, absent
-from vertecast.report.case_report_words import capital, event_sentence, minutes, named, number, spoken, with_unit
+from vertecast.report.case_report_words import capital, event_sentence, fixed, minutes, named, number, spoken, with_unit
 from vertecast.report.view3d import Scene3D
 
 _VIEWS = {"ap": "AP", "lateral": "lateral"}
+_PLACES = ("anterior", "middle", "posterior")
+_LETTERS = "Letters are the patient's left, right, anterior, posterior, superior and inferior."
+_COLOURS = "Blue line: the vertebra, yellow: the spinal canal."
 _SHOWS = (
     ("target", "treated vertebra"),
     ("neighbour", "neighbours"),
@@ -48,13 +50,15 @@ def fluoroscopy_section(run: RunFolder) -> Section:
         for view, paths in stills.items():
             name = _VIEWS.get(view, spoken(view))
             words = [_step(run, level, path.name, name) for path in paths]
-            pictures = [file_picture(path, w, capital(_after(w)), longest=520) for path, w in zip(paths, words, strict=True)]
+            pictures = [
+                file_picture(path, w, capital(_after(w)), longest=520) for path, w in zip(paths, words, strict=True)
+            ]
             blocks.append(Gallery(pictures, f"{level}, {name} view, simulated.", 3))
-    rows = [
-        (minutes(event["t_s"]), event_sentence(event)) for event in run.events if event.get("kind") != "progress"
-    ]
+    rows = [(minutes(event["t_s"]), event_sentence(event)) for event in run.story()]
     if rows:
-        blocks.append(Table(("Clock, min:s", "What happened"), rows, "The procedure's clock starts with the access.", "clock"))
+        blocks.append(
+            Table(("Clock, min:s", "What happened"), rows, "The procedure's clock starts with the access.", "clock")
+        )
     else:
         blocks.append(Note("No procedure was simulated in this run (no events.jsonl; `vertecast simulate` writes it)."))
     return Section("fluoroscopy", "Fluoroscopy, step by step", blocks)
@@ -72,18 +76,19 @@ def _after(holds: str) -> str:
 
 
 def balloon_section(run: RunFolder) -> Section:
-    """Return pressure against volume of each balloon, or the sentence that there was none."""
+    """Return pressure and lift against the volume of each balloon, and what was lifted and kept."""
     blocks: list[Block] = []
     for level in run.levels:
         for side in sorted({str(e.get("side")) for e in run.events_of("inflation", level=level)}):
             events = [e for e in run.events_of("inflation", level=level) if str(e.get("side")) == side]
-            points = [(v, p) for e in events if (v := _datum(e, "_ml")) is not None and (p := _datum(e, "_bar")) is not None]
-            svg = line_chart([Line(name="pressure, bar", points=points)], "volume in the balloon, mL")
+            lines = [
+                Line(name="pressure, bar", points=_curve(events, "pressure_bar")),
+                Line(name="height gained, mm", points=_curve(events, "lift_mm"), right=True),
+            ]
+            svg = line_chart(lines, "volume injected into the balloon, mL")
             if svg:
-                where = level if side == "None" else f"{level}, {side}"
-                blocks.append(Chart(svg, f"{where}: pressure of the balloon against its volume."))
-        stops = [e for e in run.events_of("stop", level=level) if "balloon" in str((e.get("data") or {}).get("sentence"))]
-        blocks += [Prose(f"{event_sentence(event)}.") for event in stops]
+                blocks.append(Chart(svg, f"{level}, {side}: pressure and height gained while the balloon fills."))
+        blocks += _lifted(level, run.level("simulation", level).get("lift"))
     if not blocks:
         procedures = {run.level("plan", level).get("procedure") for level in run.levels}
         said = "vertebroplasty uses none" if procedures == {"vertebroplasty"} else "the run holds no inflation"
@@ -91,10 +96,34 @@ def balloon_section(run: RunFolder) -> Section:
     return Section("balloon", "Balloon", blocks)
 
 
-def _datum(event: Document, suffix: str) -> float | None:
-    """Return the first number of an event whose name ends with a unit."""
-    data = event.get("data") or {}
-    return next((float(v) for k, v in data.items() if k.endswith(suffix) and isinstance(v, int | float)), None)
+def _curve(events: list[Document], key: str) -> list[tuple[float, float]]:
+    steps = [event.get("data") or {} for event in events]
+    volume = next((name for name in ("injected_ml", "volume_ml") if any(name in step for step in steps)), "")
+    return [(float(step[volume]), float(step[key])) for step in steps if volume in step and step.get(key) is not None]
+
+
+def _lifted(level: str, lift: Any) -> list[Block]:
+    """Return what the tools lifted at each moment, as ``simulation.json`` has it."""
+    if not isinstance(lift, dict):
+        return []
+    rows = [
+        (
+            capital(spoken(name)),
+            *(fixed(float(one["rise_mm"][place]), 1) for place in _PLACES),
+            fixed(float(one["angle_deg"]), 1),
+            ", ".join(fixed(float(v), 1) for v in one.get("cavity_ml", [])) or "–",
+            ", ".join(fixed(float(p), 1) for p in one.get("pressure_bar", [])) or "–",
+        )
+        for name, one in (lift.get("moments") or {}).items()
+    ]
+    heads = ("Moment", "Anterior, mm", "Middle, mm", "Posterior, mm", "Angle, °", "Cavity, mL", "Pressure, bar")
+    blocks: list[Block] = (
+        [Table(heads, rows, f"{level}: height and angle gained at each moment.", "numbers")] if rows else []
+    )
+    ended = [f"{side}: {spoken(str(why))}" for side, why in (lift.get("ended") or {}).items()]
+    if ended:
+        blocks.append(Prose(f"The inflation ended, {'; '.join(ended)}."))
+    return [*blocks, *(Note(note, "warning") for note in lift.get("notes", []))]
 
 
 def cement_section(run: RunFolder, scene: Scene3D | None, stills: list[Any], why: str) -> Section:
@@ -127,10 +156,8 @@ def _viewer(scene: Scene3D, stills: list[Any]) -> Viewer:
     kinds |= {"needle"} if scene.needles else set()
     shows = tuple(pair for pair in _SHOWS if pair[0] in kinds)
     pictures = [array_picture(pixels, f"3-D view {title}", capital(title), longest=720) for title, pixels in stills]
-    said = "Orange is cement, yellow the spinal canal. Letters are the patient's left, right, anterior, posterior, superior and inferior."
-    if "cement" not in kinds:
-        said = "Bones and planned needles. Letters are the patient's left, right, anterior, posterior, superior and inferior."
-    return Viewer(pictures, scene.span_s is not None, shows, said)
+    filled = "Orange is cement, yellow the spinal canal." if "cement" in kinds else "Bones and planned needles."
+    return Viewer(pictures, scene.span_s is not None, shows, f"{filled} {_LETTERS}")
 
 
 def _cement(run: RunFolder, level: str, one: Document) -> list[Block]:
@@ -141,7 +168,7 @@ def _cement(run: RunFolder, level: str, one: Document) -> list[Block]:
     if png is None:
         blocks.append(Note(f"No planes through the cement of {level}: the run holds no arrival times for it."))
     else:
-        said = f"{level}: when the cement arrived. Blue line: the vertebra, yellow: the spinal canal."
+        said = f"{level}: when the cement arrived. {_COLOURS}"
         blocks.append(png_picture(png, f"Cement of {level} in axial, coronal and sagittal plane", said))
     rows = [("Cement", spoken(str(one.get("cement") or "unknown")))]
     rows += [(f"Injected, {side}", _ml(volume)) for side, volume in (one.get("injected_ml") or {}).items()]
@@ -153,7 +180,9 @@ def _cement(run: RunFolder, level: str, one: Document) -> list[Block]:
     onset = one.get("leak_onset_s") or {}
     for route, volume in leaks.items():
         since = onset.get(route)
-        rows.append((f"Leak, {spoken(route)}", _leaked(volume) + (f", from {minutes(since)} min" if since is not None else "")))
+        rows.append(
+            (f"Leak, {spoken(route)}", _leaked(volume) + (f", from {minutes(since)} min" if since is not None else ""))
+        )
     if one.get("sealed_routes"):
         rows.append(("Routes closed on purpose", ", ".join(one["sealed_routes"])))
     if one.get("calibrated") is False:
@@ -182,9 +211,7 @@ def _injection(run: RunFolder, level: str) -> list[Block]:
         volumes.append((t, sum(given.values())))
         if data.get("syringe_pressure_bar") is not None:
             pressures.append((t, float(data["syringe_pressure_bar"])))
-    marks = [
-        Marked(x=event["t_s"] / 60.0, text=_mark(event)) for event in run.events_of("leak", "stop", level=level)
-    ]
+    marks = [Marked(x=event["t_s"] / 60.0, text=_mark(event)) for event in run.events_of("leak", "stop", level=level)]
     lines = [
         Line(name="cement in, mL", points=volumes),
         Line(name="pressure at the syringe, bar", points=pressures, right=True),
@@ -210,7 +237,7 @@ def temperature_section(run: RunFolder) -> Section:
         heat = run.level("simulation", level).get("heat")
         png = temperature_picture(run, level)
         if png is not None:
-            said = f"{level}: the highest temperature at each place, with isotherms. Blue: the vertebra, yellow: the spinal canal."
+            said = f"{level}: the highest temperature at each place, with isotherms. {_COLOURS}"
             blocks.append(png_picture(png, f"Peak temperature of {level} in three planes", said))
         if isinstance(heat, dict):
             rows = [_heat_row(key, value) for key, value in heat.items()]
@@ -227,5 +254,8 @@ def _heat_row(key: str, value: Any) -> tuple[str, str]:
     if unit == "°C":
         words = f"hottest, {words.removesuffix(' peak')}"
     if key == "hard_s":
-        return "Cement hard, after the procedure's start", "not within the simulated time" if value is None else f"{minutes(value)} min"
+        return (
+            "Cement hard, after the procedure's start",
+            "not within the simulated time" if value is None else f"{minutes(value)} min",
+        )
     return capital(words), "none" if value is None else with_unit(number(value), unit)

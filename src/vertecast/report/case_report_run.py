@@ -89,6 +89,20 @@ class RunFolder:
             if event.get("kind") in kinds and (level is None or event.get("level") == level):
                 yield event
 
+    def story(self) -> Iterator[Document]:
+        """Yield the events that tell something: no progress, and of an inflation's steps only the last."""
+        last = {
+            (event.get("level"), event.get("side")): event.get("seq")
+            for event in self.events
+            if event.get("kind") == "inflation" and "pressure_bar" in (event.get("data") or {})
+        }
+        for event in self.events:
+            stepped = event.get("kind") == "inflation" and "pressure_bar" in (event.get("data") or {})
+            if event.get("kind") == "progress":
+                continue
+            if not stepped or event.get("seq") == last[event.get("level"), event.get("side")]:
+                yield event
+
     def pictures(self, folder: str, stem: str) -> tuple[Path, ...]:
         """Return the PNGs of a subfolder whose names begin with ``stem``, sorted by name."""
         return tuple(sorted((self.path / folder).glob(f"{stem}*.png")))

@@ -59,7 +59,8 @@ def number(value: float, digits: int = 3) -> str:
         return "0"
     if not math.isfinite(value):
         return "not finite"
-    return fixed(value, max(0, digits - 1 - math.floor(math.log10(abs(value)))))
+    power = math.floor(math.log10(abs(float(f"{value:.{digits - 1}e}"))))  # 0.9999 counts as 1
+    return fixed(value, max(0, digits - 1 - power))
 
 
 def is_quantity(value: Any) -> bool:
@@ -166,7 +167,8 @@ def event_sentence(event: Mapping[str, Any]) -> str:
 
 def _said(kind: str, data: Mapping[str, Any]) -> str:
     if kind == "cement_mixed":
-        return f"{spoken(str(data.get('cement', 'cement')))} mixed; used from {minutes(data.get('injected_from_s', 0))} min on"
+        name = spoken(str(data.get("cement", "cement")))
+        return f"{name} mixed; used from {minutes(data.get('injected_from_s', 0))} min on"
     if kind == "injection_started":
         return f"injection of {number(data.get('planned_ml', 0))} mL begins"
     if kind == "progress":
@@ -198,5 +200,9 @@ def _said(kind: str, data: Mapping[str, Any]) -> str:
 
 
 def _inflated(data: Mapping[str, Any]) -> str:
-    parts = [with_unit(number(float(data[key])), named(key)[1]) for key in data if key in ("volume_ml", "pressure_bar")]
+    if data.get("what"):
+        gained = [f"{fixed(float(data[key]), 1)} mm {key.removesuffix('_mm')}" for key in data if key.endswith("_mm")]
+        return f"{data['what']}, {', '.join(gained)}" if gained else str(data["what"])
+    told = [key for key in ("injected_ml", "volume_ml", "pressure_bar") if data.get(key) is not None]
+    parts = [with_unit(fixed(float(data[key]), 1), named(key)[1]) for key in told]
     return "balloon inflated" + (f" to {', '.join(parts)}" if parts else "")

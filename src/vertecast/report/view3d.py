@@ -232,7 +232,7 @@ def _span(run: RunFolder, fillings: tuple[Filling, ...]) -> tuple[float, float] 
 
 
 def _captions(run: RunFolder) -> list[tuple[float, str]]:
-    said = [(float(e["t_s"]), event_sentence(e)) for e in run.events if e.get("kind") != "progress"]
+    said = [(float(e["t_s"]), event_sentence(e)) for e in run.story()]
     return [(second, sentence) for second, sentence in said if sentence]
 
 
