@@ -158,8 +158,7 @@ def full_tangent(strain, kappa, weight, material, law, values):  # type: ignore[
                 else:
                     shear[pair] = 0.25 * (d[a, a] + d[b, b] - d[a, b] - d[b, a])
                 shear[pair] = max(shear[pair], GAP * mu)
-            for a in range(3):
-                d[a, a] = max(d[a, a], GAP * (lame + 2.0 * mu))
+            _made_positive(d, GAP * mu)
             at = 0
             for i in range(6):
                 for k in range(i, 6):
@@ -170,6 +169,22 @@ def full_tangent(strain, kappa, weight, material, law, values):  # type: ignore[
                         total += 4.0 * shear[a] * m[3 + a, i] * m[3 + a, k]
                     values[q, at, j] = weight[j] * total
                     at += 1
+
+
+@njit(cache=True)
+def _made_positive(d, least):  # type: ignore[no-untyped-def]
+    """Make a 3 x 3 matrix symmetric, and no eigenvalue of it less than ``least``: crush and gap can break both."""
+    s, values, axes = np.empty(6), np.empty(3), np.empty((3, 3))
+    for i in range(3):
+        k, n = (i + 1) % 3, (i + 2) % 3
+        s[i] = d[i, i]
+        s[3 + i] = 0.5 * (d[k, n] + d[n, k])
+    principal(s, values, axes)
+    for a in range(3):
+        for b in range(3):
+            d[a, b] = 0.0
+            for i in range(3):
+                d[a, b] += max(values[i], least) * axes[a, i] * axes[b, i]
 
 
 @njit(cache=True)
