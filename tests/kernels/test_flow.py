@@ -278,12 +278,18 @@ def test_refusals_of_sources_steps_and_laws():
         advance_flow(good, start_flow(good, ("age",)), [tip(good)], 1.0)
     with pytest.raises(GeometryError, match="a cell lies beyond the grid"):
         advance_flow(good, start, [tip(good, cells=np.array([N**3]), weights=np.ones(1))], 1.0)
+    with pytest.raises(ParameterError, match="three finite numbers and a positive radius"):
+        tip_cells(good.space, (0, 0, np.nan), 1.0)
+    with pytest.raises(ParameterError, match=r"outlet x: cells .* must be flat integers"):
+        Outlet("x", np.array([0.5]), np.ones(1), 0.0)
+    with pytest.raises(ParameterError, match=r"age .* must be finite on the cells"):
+        start_flow(good, ("age",)).with_carried(age=np.zeros(3))
     with pytest.raises(ParameterError, match="heat is not carried"):
         start.with_carried(heat=start.saturation)
     for value in (np.nan, 0.0, -1.0):
         bad = block(lambda speed, carried, cells, value=value: np.full(cells.size, value))
         with pytest.raises(ParameterError, match="bound the shear rate"):
             advance_flow(bad, start, [tip(bad)], 1.0)
-    for settings in ({"front": 0.0}, {"front": 1.5}, {"courant": 0.7}, {"rtol": 2.0}):
+    for settings in ({"front": 0.0}, {"front": 1.5}, {"courant": 0.7}, {"rtol": 2.0}, {"small": 0.6}):
         with pytest.raises(ParameterError, match="must"):
             FlowSettings(**settings)

@@ -297,11 +297,18 @@ def test_volume_and_carried_values_balance_to_rounding():
     assert abs(given - held) > 1e-3 * given, "without the leak the balance must fail"
 
 
+TIGHT = FlowSettings(rtol=1e-12, loose=1e-12)
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """The last state of the run that is not mirrored."""
+    return uneven_run(settings=TIGHT)[1][-1]
+
+
 @pytest.mark.parametrize("axis", range(3))
-def test_mirrored_bone_gives_the_mirrored_cloud(axis):
-    tight = FlowSettings(rtol=1e-12, loose=1e-12)
-    plain = uneven_run(settings=tight)[1][-1]
-    mirrored = uneven_run((axis,), settings=tight)[1][-1]
+def test_mirrored_bone_gives_the_mirrored_cloud(axis, plain):
+    mirrored = uneven_run((axis,), settings=TIGHT)[1][-1]
     assert np.abs(np.flip(mirrored.saturation, axis) - plain.saturation).max() < 1e-10
     assert np.abs(mirrored.saturation - plain.saturation).max() > 1e-2, "this check cannot fail"
 

@@ -69,6 +69,33 @@ def _given(cell, face, passing, share, number, planes, moves):  # type: ignore[n
 
 
 @njit(**_OPTIONS)
+def _gather(cell, fluxes, moved, carried, step, passing, moves, values):  # type: ignore[no-untyped-def]
+    """Return the injected fluid and all fluid that enters a cell through its faces; write what can leave by each.
+
+    ``moves`` becomes the mean volume passing along each axis; what the injected fluid carries is added to ``values``.
+    """
+    shape, span = step
+    passing[:] = 0
+    got, drawn = 0.0, 0.0
+    stride = shape[0] * shape[1] * shape[2]
+    for axis in range(3):
+        stride //= shape[axis]
+        below = fluxes[axis, cell - stride] * span if (cell // stride) % shape[axis] > 0 else 0.0
+        above = fluxes[axis, cell] * span
+        enter_low = moved[axis, cell - stride] if below > 0 else 0.0
+        enter_high = moved[axis, cell] if above < 0 else 0.0
+        drawn += max(below, 0.0) + max(-above, 0.0)
+        passing[2 * axis], passing[2 * axis + 1] = max(-below, 0.0), max(above, 0.0)
+        moves[axis] = 0.5 * (below + above)
+        got += enter_low + enter_high
+        for m in range(values.size):
+            inflow = enter_low * carried[m, cell - stride] if enter_low > 0 else 0.0
+            inflow += enter_high * carried[m, cell + stride] if enter_high > 0 else 0.0
+            values[m] += inflow
+    return got, drawn
+
+
+@njit(**_OPTIONS)
 def _settle(given, passing, has, room, piston):  # type: ignore[no-untyped-def]
     """Bring what a cell gives between what it has and what it cannot hold; the rest goes by flux share."""
     total = given.sum()
@@ -124,22 +151,9 @@ def advance_front(share, carried, cells, flow, outlets, span):  # type: ignore[n
         drawn = got
         for m in range(values.size):
             values[m] = share[cell] * volume[cell] * carried[m, cell] + got * brought[m, cell]
-        passing[:] = 0
-        for axis in range(3):
-            step = strides[axis]
-            low = (cell // step) % shape[axis] > 0
-            below = fluxes[axis, cell - step] * span if low else 0.0
-            above = fluxes[axis, cell] * span
-            enter_low = moved[axis, cell - step] if below > 0 else 0.0
-            enter_high = moved[axis, cell] if above < 0 else 0.0
-            drawn += max(below, 0.0) + max(-above, 0.0)
-            passing[2 * axis], passing[2 * axis + 1] = max(-below, 0.0), max(above, 0.0)
-            moves[axis] = 0.5 * (below + above) / volume[cell]
-            got += enter_low + enter_high
-            for m in range(values.size):
-                inflow = enter_low * carried[m, cell - step] if enter_low > 0 else 0.0
-                inflow += enter_high * carried[m, cell + step] if enter_high > 0 else 0.0
-                values[m] += inflow
+        entered, inflow = _gather(cell, fluxes, moved, carried, (shape, span), passing, moves, values)
+        got, drawn = got + entered, drawn + inflow
+        moves /= volume[cell]
         begin, end = np.searchsorted(places, cell), np.searchsorted(places, cell, side="right")
         for e in range(begin, end):
             if rates[e] > 0:

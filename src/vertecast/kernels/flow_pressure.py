@@ -59,8 +59,10 @@ class FlowSettings:
     def __post_init__(self) -> None:
         if not (0 < self.front <= self.reach <= 2 and 0 <= self.hasty < 1):
             raise ParameterError("front <= reach must lie in 0..2 cells, hasty in 0..1")
-        if not (0 < self.courant <= 0.5 and 0 < self.rtol < 1 and self.passes >= 1 and self.settled > 0):
-            raise ParameterError("courant must lie in 0..0.5, rtol in 0..1; passes and settled must be positive")
+        if not (0 < self.courant <= 0.5 and 0 < self.small < 0.5):
+            raise ParameterError(f"courant {self.courant} and small {self.small} must lie in 0..0.5")
+        if not (0 < self.rtol < 1 and self.passes >= 1 and self.settled > 0):
+            raise ParameterError(f"rtol {self.rtol} must lie in 0..1; passes and settled must be positive")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

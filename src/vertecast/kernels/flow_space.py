@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import integrate, special
 
 from vertecast.core.errors import GeometryError, ParameterError
+from vertecast.kernels.flow_state import frozen
 
 Array = NDArray[Any]
 TIP_SAMPLES = 8
@@ -93,9 +94,7 @@ def pore_space(
         half[axis][open_cells] = 0.5 * h[axis] / (k[axis][open_cells] * area)
         layer[axis] /= area
         layer[axis][tuple(-1 if a == axis else slice(None) for a in range(3))] = np.inf
-    for array in (volume, half, layer):
-        array.setflags(write=False)
-    return PoreSpace((float(h[0]), float(h[1]), float(h[2])), volume, half, layer)
+    return PoreSpace((float(h[0]), float(h[1]), float(h[2])), *(frozen(a) for a in (volume, half, layer)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
