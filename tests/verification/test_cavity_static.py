@@ -102,7 +102,7 @@ def lame_miss(a, staircase=False):
 
 def test_lame_wall_displacement():
     assert lame_miss(8) == pytest.approx(0.0, abs=0.01)
-    assert lame_miss(16) == pytest.approx(0.0, abs=0.005)
+    assert lame_miss(12) == pytest.approx(0.0, abs=0.006)
 
 
 def test_hill_expansion_pressure_and_wall():
@@ -135,16 +135,22 @@ def test_these_checks_can_fail():
 
 def plateau_miss(alpha, a, b):
     octant = Octant(a, b, 200.0, alpha=alpha, held=True)
-    pressure, *_ = octant.walk(a * np.array([0.004, 0.008, 0.014, 0.022]), 3e-3)
+    pressure, *_ = octant.walk(a * np.array([0.001, 0.0018, 0.003, 0.005, 0.009, 0.015]), 3e-3)
     return pressure[-1] / np.sqrt((1 + alpha**2 / 9) * (4 / 9 + 1 / alpha**2)) - 1
 
 
 def test_foam_plateau_falls_to_its_closed_form_as_the_voxels_shrink():
-    coarse, fine = plateau_miss(float(NO_SIDEWAYS), 3, 6), plateau_miss(float(NO_SIDEWAYS), 6, 10)
+    coarse, fine = plateau_miss(float(NO_SIDEWAYS), 4, 8), plateau_miss(float(NO_SIDEWAYS), 8, 12)
     assert 0 < fine < 0.6 * coarse
+    assert fine == pytest.approx(0.0, abs=0.09)  # 0.077: the foam crushes in a layer thinner than a voxel
+
+
+@pytest.mark.slow
+def test_lame_on_a_fine_wall():
+    assert lame_miss(16) == pytest.approx(0.0, abs=0.005)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("alpha", [1.0, float(NO_SIDEWAYS)])
 def test_foam_plateau_on_a_fine_wall(alpha):
-    assert plateau_miss(alpha, 24, 34) == pytest.approx(0.0, abs=0.03)
+    assert plateau_miss(alpha, 20, 26) == pytest.approx(0.0, abs=0.03)
