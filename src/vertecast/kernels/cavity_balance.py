@@ -142,7 +142,7 @@ class CavityBalance:
         reliefs: tuple[Array | None, ...] | None = None,
     ) -> None:
         self.body, self.slots, self.law, self.constraints = body, slots, law.packed(), constraints
-        self.load, self.free = load, np.flatnonzero(~np.asarray(held_pressures, dtype=bool))
+        self.load, self.free = load, [k for k, held in enumerate(held_pressures) if not held]
         self._reliefs = (None,) * len(body.pushes) if reliefs is None else reliefs
         self._size = load.size
         self._system = self._prepared(None)
@@ -210,7 +210,7 @@ class CavityBalance:
         answer = self._solved(r, rtol)
         spent = answer.report.iterations
         du, dp = np.array(answer.displacement), np.zeros(len(self.body.pushes))
-        if self.free.size:
+        if self.free:
             spent += self._update_columns(min(1e-2, max(rtol, 1e-3)))
             du, dp = self._bordered(du, np.zeros(self._pressures.size))
         self._stale = answer.report.iterations > _STALE
@@ -301,5 +301,5 @@ def spread(constraints: Constraints, mesh: BrickMesh) -> Array:
         arms = [nodes[axis] * mesh.spacing[axis] - platen.point[axis] for axis in platen.across]
         rows = np.stack([np.ones(nodes[0].size), *arms])
         share = rows.T @ np.linalg.solve(rows @ rows.T, np.array([platen.force, 0.0, 0.0]))
-        out[(platen.axis, *nodes)] += share
+        out[platen.axis][nodes] += share
     return out

@@ -162,7 +162,7 @@ def slot_means(
     slot = homes_.octant[known] * mesh.count + homes_.element[known]
     volume = points.volume[known]
     size = 8 * mesh.count
-    total = np.bincount(slot, volume, size).reshape(8, -1)
+    total: Array = np.asarray(np.bincount(slot, volume, size), dtype=float).reshape(8, -1)
     cell = total.sum(axis=0)
     borrowed = (total <= 0) | ~whole
     source = _nearest_filled(mesh, cell > 0) if (cell <= 0).any() else None

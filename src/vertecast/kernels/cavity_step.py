@@ -132,7 +132,7 @@ def slots_of(problem: CavityProblem, state: CavityState, body: CutBody) -> tuple
     fields = (points.mass / points.volume, points.damage, points.kappa)
     density, damage, kappa = cell_means(at, points, fields, mesh)
     low, high = labels_of(at, points.label, mesh)
-    material = np.array(problem.constants(density, damage, kappa, high), dtype=float, order="C")
+    material = np.ascontiguousarray(problem.constants(density, damage, kappa, high)).copy()
     if (low != high).any():  # a gap that reaches into a voxel opens it: its strain must not turn into stress
         material[3] = np.minimum(material[3], problem.constants(density, damage, kappa, low)[3])
     material[2] /= 1.0 + problem.law.hardening * kappa  # hardening acts from here on: what is past is in ``constants``
@@ -200,7 +200,7 @@ def _beginning(balance: CavityBalance, state: CavityState, change: Array, memory
     """Return a start with the wanted volume changes: the last increment's motion scaled, or the elastic one."""
     free = balance.free
     pressures = np.asarray(state.pressures, dtype=float)
-    if not free.size:
+    if not free:
         return np.concatenate([np.zeros(balance.load.size), pressures])
     if memory is not None and np.all(memory[1][free] * change[free] > 0):
         share = float(np.mean(change[free] / memory[1][free]))
@@ -270,5 +270,5 @@ def _platen_steps(problem: CavityProblem, body: CutBody, u: Array) -> Array:
         nodes = np.nonzero(platen.nodes & body.mesh.nodes)
         arms = [nodes[axis] * problem.spacing[axis] - platen.point[axis] for axis in platen.across]
         rows = np.stack([np.ones(nodes[0].size), *arms])
-        out[number] = np.linalg.solve(rows @ rows.T, rows @ u[(platen.axis, *nodes)])
+        out[number] = np.linalg.solve(rows @ rows.T, rows @ u[platen.axis][nodes])
     return out

@@ -42,11 +42,8 @@ class Imbalance:
     reference: float
 
 
-class Problem(Protocol[Record]):
-    """A discretised structure under a load that grows with one scale from 0 to 1."""
-
-    def elastic(self) -> Array:
-        """Return the elastic displacement at scale 1: the direction of the first step."""
+class Equations(Protocol):
+    """What one search for equilibrium needs of a discretised structure."""
 
     def imbalance(self, u: Array, scale: float) -> Imbalance:
         """Return the imbalance at ``u`` and remember the tangent there."""
@@ -56,6 +53,13 @@ class Problem(Protocol[Record]):
 
     def work(self, residual: Array, du: Array) -> float:
         """Return the work of a residual on a correction."""
+
+
+class Problem(Equations, Protocol[Record]):
+    """A discretised structure under a load that grows with one scale from 0 to 1."""
+
+    def elastic(self) -> Array:
+        """Return the elastic displacement at scale 1: the direction of the first step."""
 
     def accept(self, u: Array, scale: float) -> Record:
         """Make ``u`` the new state of equilibrium and return what to record of it."""
@@ -162,7 +166,7 @@ def _guess(states: list[tuple[float, Array]], elastic: Array, target: float) -> 
 
 
 def equilibrium(
-    problem: Problem[Record], control: StepControl, u: Array, scale: float
+    problem: Equations, control: StepControl, u: Array, scale: float
 ) -> tuple[Array, int, int, float] | None:
     """Find the state of equilibrium at one scale by Newton's method, starting from ``u``.
 
@@ -189,7 +193,7 @@ def equilibrium(
     return None
 
 
-def _search(problem: Problem[Record], u: Array, du: Array, now: Imbalance, scale: float) -> tuple[Array, Imbalance]:
+def _search(problem: Equations, u: Array, du: Array, now: Imbalance, scale: float) -> tuple[Array, Imbalance]:
     """Shorten a correction that overshoots, by false position on the work of the imbalance along it."""
     begin = problem.work(now.residual, du)
     share = 1.0
