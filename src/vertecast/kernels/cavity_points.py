@@ -162,16 +162,16 @@ def slot_means(
     slot = homes_.octant[known] * mesh.count + homes_.element[known]
     volume = points.volume[known]
     size = 8 * mesh.count
-    total: Array = np.asarray(np.bincount(slot, volume, size), dtype=float).reshape(8, -1)
+    total: Array = _summed(slot, volume, size).reshape(8, -1)
     cell = total.sum(axis=0)
     borrowed = (total <= 0) | ~whole
     source = _nearest_filled(mesh, cell > 0) if (cell <= 0).any() else None
     weighted = volume * points.shear[known]
     strain = np.empty((8, 6, mesh.count))
     for i in range(6):
-        strain[:, i] = _filled(np.bincount(slot, weighted * points.strain[i, known], size), total, borrowed, source)
+        strain[:, i] = _filled(_summed(slot, weighted * points.strain[i, known], size), total, borrowed, source)
     strain /= shear
-    kappa = _filled(np.bincount(slot, volume * points.kappa[known], size), total, borrowed, source)
+    kappa = _filled(_summed(slot, volume * points.kappa[known], size), total, borrowed, source)
     return strain, kappa
 
 
@@ -214,6 +214,10 @@ class Leftover:
         strain[:, :, at[still]] += self.strain[:, :, still]
         kappa[:, at[still]] = np.maximum(kappa[:, at[still]] + self.kappa[:, still], 0.0)
         return strain, kappa
+
+
+def _summed(slot: NDArray[np.int64], values: Array, size: int) -> Array:
+    return np.bincount(slot, values, size).astype(np.float64)
 
 
 def _filled(sums: Array, total: Array, borrowed: NDArray[np.bool_], source: NDArray[np.int64] | None) -> Array:

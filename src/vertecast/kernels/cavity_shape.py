@@ -137,7 +137,7 @@ def cavity_volume(distance: Array, spacing: Sequence[float]) -> float:
 
 def wall_points(distance: Array, spacing: Sequence[float]) -> tuple[Array, Array]:
     """Return points (n, 3) of the wall, mm, where it crosses the grid's edges, and its outward normals."""
-    gradient = np.stack(np.gradient(distance, *spacing))
+    gradient = np.stack([np.asarray(one) for one in np.gradient(distance, *spacing)])
     places, normals = [], []
     for axis in range(3):
         low = tuple(slice(None, -1) if k == axis else slice(None) for k in range(3))
