@@ -1,7 +1,12 @@
 """Shared fixtures: where the real CTs are. On a user's machine they are absent and those tests say so and skip."""
 
+import os
 from collections.abc import Generator
 from pathlib import Path
+
+# Before numba and BLAS are loaded: threads that spin while they wait starve the tests beside them.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
 
