@@ -9,9 +9,9 @@ from vertecast.report.case_report_blocks import Block, Folded, Heading, Note, Pr
 from vertecast.report.case_report_run import READ_ERRORS, Document, RunFolder, absent
 from vertecast.report.case_report_words import (
     capital,
+    fixed,
     is_quantity,
     named,
-    number,
     quantity_text,
     spoken,
     stated,
@@ -69,20 +69,20 @@ def _vertebra_row(one: Document, treated: bool) -> tuple[str, ...]:
     return (
         f"{one.get('level')}{' ●' if treated else ''}",
         *(_short(heights.get(place)) for place in _PLACES),
-        with_unit(_short(one.get("wedge_angle_deg")), "°"),
+        _short(one.get("wedge_angle_deg"), unit="°"),
         _short(one.get("height_loss_percent"), interval=True, unit="%"),
         "–" if grade is None else f"{grade:g}{shape}{', borderline' if genant.get('borderline') else ''}",
         spoken(str(one.get("of_class") or "–")),
-        _short((one.get("density") or {}).get("mean_hu")),
+        _short((one.get("density") or {}).get("mean_hu"), places=0),
     )
 
 
-def _short(quantity: Any, *, interval: bool = False, unit: str = "") -> str:
+def _short(quantity: Any, *, interval: bool = False, unit: str = "", places: int = 1) -> str:
     if not isinstance(quantity, Mapping) or quantity.get("value") is None:
         return "–"
     if interval:
         return quantity_text(quantity, unit, 2)
-    return with_unit(number(quantity["value"]), unit)
+    return with_unit(fixed(float(quantity["value"]), places), unit)
 
 
 def fracture_section(run: RunFolder) -> Section:

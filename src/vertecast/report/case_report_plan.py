@@ -144,7 +144,7 @@ def _care(plan: Document) -> list[Block]:
     rows = []
     for key, topic in (plan.get("care") or {}).items():
         for statement in topic.get("statements", []) if isinstance(topic, dict) else []:
-            mark = " ≠" if topic.get("sources_disagree") else ""
+            mark = "\u00a0≠" if topic.get("sources_disagree") else ""
             rows.append((capital(spoken(key)) + mark, _statement(statement), statement.get("source", "")))
     if not rows:
         return []

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
-from vertecast.imaging.grid import Grid
 from vertecast.imaging.volume import LabelMap, Volume
 from vertecast.report.case_report_run import Document, RunFolder
 from vertecast.report.planes import Plane
@@ -104,7 +103,7 @@ def _heights(panel: Axes, vertebra: Document, origin: NDArray[np.float64], axes_
 
 def cement_picture(run: RunFolder, level: str) -> bytes | None:
     """Draw when the cement arrived, in three planes through its centroid; PNG, None without the fields."""
-    arrival, amount = run.field(level, "cement_arrival_s"), run.field(level, "cement_fraction")
+    arrival, amount = _field(run, level, "cement_arrival_s"), _field(run, level, "cement_fraction")
     if arrival is None or amount is None or not np.isfinite(arrival[0]).any():
         return None
     began = float(np.nanmin(arrival[0]))
@@ -116,15 +115,27 @@ def cement_picture(run: RunFolder, level: str) -> bytes | None:
 
 def temperature_picture(run: RunFolder, level: str, isotherms: Sequence[float] = (45.0, 50.0, 60.0)) -> bytes | None:
     """Draw the highest temperature of each voxel, in three planes through the hottest; PNG, None without the field."""
-    found = run.field(level, "peak_temperature_degc")
+    found = _field(run, level, "peak_temperature_degc")
     if found is None:
         return None
     hottest = np.array(np.unravel_index(int(np.nanargmax(found[0])), found[0].shape))
-    amount = run.field(level, "cement_fraction")
+    amount = _field(run, level, "cement_fraction")
     centre = _centroid(np.nan_to_num(amount[0])) if amount is not None and np.nansum(amount[0]) > 0 else hottest
     scale = ("peak temperature, °C", "inferno", 37.0, float(np.nanmax(found[0])))
     shown = np.where(found[0] > _WARM_DEGC, found[0], np.nan)
     return _three_planes(run, level, shown, found[1], centre, scale, isotherms)
+
+
+def _field(run: RunFolder, level: str, stem: str) -> tuple[NDArray[np.float32], NDArray[np.float64]] | None:
+    """Return a field turned so that its axes run to the patient's left, posterior and superior, and its voxel edges."""
+    found = run.field(level, stem)
+    if found is None:
+        return None
+    array, grid = found
+    order = np.argmax(np.abs(grid.directions), axis=1)
+    turned = np.transpose(array, order)
+    back = tuple(k for k in range(3) if grid.directions[k, order[k]] < 0)
+    return np.flip(turned, back), grid.spacing[order]
 
 
 def _centroid(weights: NDArray[np.floating]) -> NDArray[np.intp]:
@@ -138,21 +149,21 @@ def _three_planes(
     run: RunFolder,
     level: str,
     shown: NDArray[np.floating],
-    grid: Grid,
+    spacing: NDArray[np.float64],
     centre: NDArray[np.intp],
     scale: tuple[str, Any, float, float],
     contours: Sequence[float],
 ) -> bytes:
     label, colours, low, high = scale
-    density, regions = run.field(level, "density_k2hpo4_mg_cm3"), run.field(level, "regions")
+    density, regions = _field(run, level, "density_k2hpo4_mg_cm3"), _field(run, level, "regions")
     figure = Figure(figsize=(11.0, 3.9), dpi=110, facecolor="white", layout="constrained")
     panels = figure.subplots(1, 3)
-    lines = [spacing * np.arange(size) for spacing, size in zip(grid.spacing, grid.shape, strict=True)]
+    lines = [edge * np.arange(size) for edge, size in zip(spacing, shown.shape, strict=True)]
     image = None
     for panel, cut in zip(panels, CUTS, strict=True):
         box = _box(regions[0] if regions is not None else shown, cut, lines)
         first, second = (lines[a] for a in cut.across)
-        half = grid.spacing[0] / 2
+        half = float(spacing[0]) / 2
         extent = (first[0] - half, first[-1] + half, second[0] - half, second[-1] + half)
 
         def layer(field: NDArray[Any], cut: Cut = cut) -> NDArray[np.float64]:

@@ -45,6 +45,10 @@ class View {
     this.scene.add(new THREE.HemisphereLight(0xffffff, 0x8a8f98, 1.4), this.light);
     this.controls = new OrbitControls(this.camera, this.canvas);
     this.controls.enablePan = false;
+    this.controls.enableZoom = false; // the wheel scrolls the page until the view has been chosen
+    this.canvas.addEventListener("focus", () => (this.controls.enableZoom = true));
+    this.canvas.addEventListener("blur", () => (this.controls.enableZoom = false));
+    this.canvas.addEventListener("pointerdown", () => this.canvas.focus());
     this.controls.addEventListener("change", () => this.draw());
     this.bones = [];
     this.needles = [];
