@@ -12,7 +12,7 @@ from vertecast.procedure.bed import Bed, Drain
 from vertecast.procedure.regions import ROUTE_OF, Route
 from vertecast.procedure.state import Leak
 
-_WET, _PLUG_STEP, _SHORTEST = 0.01, 1.0, 0.05  # share of the outlet cell; mm of vein; s
+_PLUG_STEP, _SHORTEST = 1.0, 0.1  # mm of vein; s
 
 
 def leaked_by_route(bed: Bed, flow: FlowState) -> dict[Route, float]:
@@ -90,19 +90,21 @@ def _vein_outlet(
 
 
 def plug_span(bed: Bed, flow: FlowState) -> float:
-    """Return the longest step, s, in which cement fills at most a millimetre of any vein: its resistance grows with it.
+    """Return the longest step, s, in which cement fills at most a millimetre of any vein, whose resistance grows by it.
 
-    The rate of the last step bounds the next one's, since a growing plug only slows a vein.
+    The rate of the last step stands for the next one's, as a growing plug only slows a vein; cement takes about
+    the share that it has of the outlet's cell.
     """
     span = np.inf
     if flow.report is None:
         return span
     for drain in bed.drains:
         vein = drain.vein
-        if vein is None or flow.saturation.ravel()[drain.outlet.cells[0]] <= _WET:
+        if vein is None or in_vein(drain, flow)[0] >= vein.outside_length:
             continue
-        rate = flow.report.outlet_rates.get(drain.outlet.name, 0.0)
-        if rate > 0.0 and in_vein(drain, flow)[0] < vein.outside_length:
+        wet = float(flow.saturation.ravel()[drain.outlet.cells[0]])
+        rate = wet * flow.report.outlet_rates.get(drain.outlet.name, 0.0)
+        if rate > 0.0:
             span = min(span, max(_PLUG_STEP * vein.lumen_area / rate, _SHORTEST))
     return float(span)
 

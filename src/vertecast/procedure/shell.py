@@ -130,7 +130,7 @@ def usual_shell(site: Site, usual: float) -> Shell:
 
 
 def with_cleft_break(shell: Shell, site: Site, settings: ShellSettings) -> Shell:
-    """Break the shell where a cleft comes near it: a cleft is an unhealed fracture whose gap runs through its cortex."""
+    """Break the shell where a cleft comes near it: a cleft is an unhealed fracture whose gap runs through cortex."""
     if not site.cleft.any():
         return shell
     near = ndimage.distance_transform_edt(~site.cleft, sampling=site.voxel_mm) <= settings.cleft_reach
