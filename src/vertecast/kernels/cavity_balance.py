@@ -34,6 +34,7 @@ THINNEST = 0.05
 _PLANES = 2 * SLAB
 _STALE = 25  # iterations of one linear solve after which the preconditioner is built anew
 _SOFTEST = 0.02  # share of the elastic modulus below which the preconditioner does not follow the tangent
+_COLUMN = 0.05  # how well the answer to a unit pressure is known: what it misses, the next correction sees
 _GIVE_UP = 150
 
 
@@ -211,7 +212,7 @@ class CavityBalance:
         spent = answer.report.iterations
         du, dp = np.array(answer.displacement), np.zeros(len(self.body.pushes))
         if self.free:
-            spent += self._update_columns(min(1e-2, max(rtol, 1e-3)))
+            spent += self._update_columns(_COLUMN)
             du, dp = self._bordered(du, np.zeros(self._pressures.size))
         self._stale = answer.report.iterations > _STALE
         return np.concatenate([du.ravel(), dp]), spent
@@ -219,7 +220,7 @@ class CavityBalance:
     def with_volumes(self, x: Array, change: Array) -> Array:
         """Return ``x`` with the displacement of the pressures added that make the volumes change by ``change``."""
         self.imbalance(x, 1.0)
-        self._update_columns(1e-2)
+        self._update_columns(_COLUMN)
         u, pressures = self.parted(x)
         u, dp = self._bordered(u, change)
         return np.concatenate([u.ravel(), pressures + dp])

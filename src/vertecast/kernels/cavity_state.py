@@ -51,7 +51,7 @@ class CavityProblem:
     spacing : mm
     constraints : supports that do not move; platens under force, at load scale 1
     membranes : one for each cavity, None for the bare fluid
-    law : the ellipse; its ``hardening`` acts within an increment only, in the next ``constants`` has the word
+    law : the ellipse; its ``hardening`` acts within an increment only: in the next, ``constants`` has the word
     jam : share of a gap's opening that does not close again
     """
 
@@ -67,6 +67,8 @@ class CavityProblem:
             raise ParameterError(f"jam = {self.jam} is a share, 0 to 1")
         if self.constraints.values is not None and np.any(self.constraints.values[self.constraints.fixed]):
             raise ParameterError("supports of a cavity walk stand still; load it by platens under force")
+        if self.law.strength_loss > 0 or self.law.stiffness_loss > 0:
+            raise ParameterError("what is lost with kappa is said by ``constants`` in a cavity walk, not by the law")
         if any(platen.force is None for platen in self.constraints.platens):
             raise ParameterError("platens of a cavity walk are under force; give Platen(force=...)")
 

@@ -125,8 +125,11 @@ def body_of(problem: CavityProblem, state: CavityState) -> CutBody:
     return cut_body(shares, problem.spacing, problem.constraints, outside)
 
 
-def slots_of(problem: CavityProblem, state: CavityState, body: CutBody) -> tuple[SlotState, Homes]:
-    """Gather what the Gauss points carry from the material points, with the present constants of the law."""
+def slots_of(problem: CavityProblem, state: CavityState, body: CutBody) -> tuple[SlotState, Array, Homes]:
+    """Gather what the Gauss points carry from the material points, with the present constants of the law.
+
+    ``kappa`` of the slots starts at zero in each increment: what is past is in the constants. The true one follows.
+    """
     mesh, points = body.mesh, state.points
     at = homes(points, mesh)
     fields = (points.mass / points.volume, points.damage, points.kappa)
@@ -135,9 +138,9 @@ def slots_of(problem: CavityProblem, state: CavityState, body: CutBody) -> tuple
     material = np.ascontiguousarray(problem.constants(density, damage, kappa, high)).copy()
     if (low != high).any():  # a gap that reaches into a voxel opens it: its strain must not turn into stress
         material[3] = np.minimum(material[3], problem.constants(density, damage, kappa, low)[3])
-    material[2] /= 1.0 + problem.law.hardening * kappa  # hardening acts from here on: what is past is in ``constants``
     means = slot_means(at, points, material[1], mesh, body.weight > _WHOLE)
-    return SlotState(*state.leftover.added(mesh, *means), material), at
+    strain, kappa8 = state.leftover.added(mesh, *means)
+    return SlotState(strain, np.zeros_like(kappa8), material), kappa8, at
 
 
 def increment(
@@ -154,7 +157,7 @@ def increment(
     memory : displacement of the increment before and the volume changes it made, to begin with
     """
     body = body_of(problem, state)
-    slots, at = slots_of(problem, state, body)
+    slots, past, at = slots_of(problem, state, body)
     held = ~np.isnan(target.pressures)
     balance = CavityBalance(
         body, slots, problem.law, problem.constraints,
@@ -175,7 +178,7 @@ def increment(
     u, pressures = balance.parted(x)
     if (pressures < 0).any():
         pressures = np.where((pressures < 0) & held, 0.0, pressures)
-    moved, stored, dissipated = _advanced(problem, state, body, slots, at, u)
+    moved, stored, dissipated = _advanced(problem, state, body, (slots, past), at, u)
     work = _work(problem, state, balance, u, pressures, target)
     step = max(wall_step(cavity, u, body.mesh.nodes, problem.spacing) for cavity in state.cavities)
     new = replace(
@@ -227,14 +230,15 @@ def _reliefs(problem: CavityProblem, state: CavityState, body: CutBody) -> tuple
 
 
 def _advanced(
-    problem: CavityProblem, state: CavityState, body: CutBody, slots: SlotState, at: Homes, u: Array
+    problem: CavityProblem, state: CavityState, body: CutBody, carried: tuple[SlotState, Array], at: Homes, u: Array
 ) -> tuple[CavityState, float, float]:
     """Move history, points, walls and tracers; return the state, the energy stored and what was dissipated, mJ."""
+    slots, past = carried
     strain = body.passes.strain(u)
     strain += slots.strain
     kappa, energy = slots.kappa.copy(), np.zeros((2, body.mesh.count))
     advance(strain, slots.strain, kappa, body.weight, slots.material, problem.law.packed(), problem.jam, energy)
-    points = changed(state.points, at, (slots.strain, strain), (slots.kappa, kappa), slots.material[1])
+    points = changed(state.points, at, (slots.strain, strain), (past, past + kappa), slots.material[1])
     means = slot_means(at, points, slots.material[1], body.mesh, body.weight > _WHOLE)
     du = extended(u, body.mesh.nodes)
     tracers = node_places(body.mesh.node_shape, problem.spacing) + state.displacement
@@ -245,7 +249,7 @@ def _advanced(
     new = replace(
         state,
         points=travelled(points, du, problem.spacing),
-        leftover=Leftover.between(body.mesh, (strain, kappa), means),
+        leftover=Leftover.between(body.mesh, (strain, past + kappa), means),
         displacement=moved,
         cavities=tuple(moved_wall(cavity, du, problem.spacing) for cavity in state.cavities),
         outside=None if state.outside is None else moved_wall(state.outside, du, problem.spacing),
