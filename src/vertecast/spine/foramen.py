@@ -72,8 +72,10 @@ def _work_points(piece: Piece) -> NDArray[np.float64]:
     steps = piece.grid.spacing
     shape = tuple(int(np.ceil(n * s / _WORK_PITCH)) for n, s in zip(piece.mask.shape, steps, strict=True))
     scale = _WORK_PITCH / steps
-    soft = ndimage.affine_transform(piece.mask.astype(np.float32), scale, output_shape=shape, order=1)
-    return piece.grid.to_lps(np.argwhere(soft >= 0.5) * scale)
+    # Centred on the crop, so that a mirrored vertebra is looked at in mirrored places.
+    first = 0.5 * (np.array(piece.mask.shape) - 1.0 - (np.array(shape) - 1.0) * scale)
+    soft = ndimage.affine_transform(piece.mask.astype(np.float32), scale, offset=first, output_shape=shape, order=1)
+    return piece.grid.to_lps(first + np.argwhere(soft >= 0.5) * scale)
 
 
 def _view(axis: NDArray[np.float64], pitch: float, roll: float) -> NDArray[np.float64]:
@@ -124,6 +126,8 @@ def _best_view(
 
     scores = {(p, r): score(p, r) for p in _PITCHES for r in _ROLLS}
     best = max(scores, key=lambda at: (scores[at], -abs(at[0]) - abs(at[1])))
+    if scores.get((best[0], -best[1])) == scores[best]:
+        best = (best[0], 0.0)  # of two mirrored looks equally open neither is the better
     if scores[best] == 0.0:
         return None
     for step in _REFINEMENTS:

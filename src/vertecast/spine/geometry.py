@@ -1,6 +1,6 @@
 """The geometry of one vertebra from its label alone: frame, endplates, heights, wedge, size."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from vertecast.core.errors import GeometryError
 from vertecast.core.levels import Level
 from vertecast.core.parameters import Loaded, ParameterUse, load_parameters
 from vertecast.core.quantities import Measured, quantity
+from vertecast.imaging.grid import Grid
 from vertecast.imaging.volume import Volume
 from vertecast.spine.anatomy import Anatomy
 from vertecast.spine.angles import AngleSettings, PlateTilt, plate_tilt, wedge_angle
@@ -16,10 +17,13 @@ from vertecast.spine.depth_map import DepthMap, map_depth
 from vertecast.spine.endplate_edge import CtEdge, EdgeSettings
 from vertecast.spine.endplates import BodySurface, Side, SurfaceSettings
 from vertecast.spine.foramen import find_foramen
-from vertecast.spine.frame import frame_body
+from vertecast.spine.frame import FramedBody, frame_body
 from vertecast.spine.heights import HeightSettings, SixPoints, measure_heights
 from vertecast.spine.integrity import IntegrityLimits, Piece
+from vertecast.spine.orientation import index_between, straightened
 from vertecast.spine.split import corpus_from_subregions
+
+_AXIS_DECIMALS = 9  # of the first guess, so that rounding in the affine does not reach the search
 
 WITHOUT_BODY = {
     Level.C1: "C1 is a ring without a body",
@@ -113,10 +117,7 @@ def measure_geometry(
         raise GeometryError(
             f"{piece.level} has {int(piece.mask.sum())} voxels, {settings.integrity.least_voxels:.0f} are needed"
         )
-    foramen = find_foramen(piece, axis_lps)
-    corpus = corpus_from_subregions(piece)
-    edge = None if volume is None else CtEdge(volume, settings.edge, settings.surface.inner_share)
-    framed = frame_body(piece, foramen, settings.surface, corpus, edge)
+    framed, closed = _framed(piece, axis_lps, settings, volume)
     surface = framed.surface
     six = measure_heights(surface, settings.heights)
     _require_body(piece.level, six, settings.size)
@@ -124,9 +125,9 @@ def measure_geometry(
     anatomy = Anatomy(piece.level, piece.grid, piece.mask, framed.body, piece.mask & ~framed.body, framed.vert_from_lps)
     step = max(surface.superior.step, surface.inferior.step)
     flags = ["thick"] if step >= settings.size.thick_from else []
-    if not foramen.closed:
+    if not closed:
         flags.append("open_arch")
-    if framed.vert_from_lps.axes[0, 0] < 0:
+    if framed.vert_from_lps.axes[0] @ piece.grid.directions[:, 0] < 0:
         flags.append("left_right_against_image")
     cut = _cut_faces(piece, framed.body)
     return VertebraGeometry(
@@ -145,6 +146,24 @@ def measure_geometry(
         cut,
         tuple(flags + (["cut_by_border"] if cut else [])),
     )
+
+
+def _framed(
+    piece: Piece, axis_lps: NDArray[np.float64], settings: Settings, volume: Volume | None
+) -> tuple[FramedBody, bool]:
+    """Split and frame a vertebra in the image's own axes; return its frame in LPS, and whether its arch is closed."""
+    grid, straight_from_lps = straightened(piece.grid)
+    straight = replace(piece, grid=grid)
+    edge = None
+    if volume is not None:
+        matrix = grid.lps_from_voxel.matrix.copy()
+        matrix[:3, 3] = grid.to_lps(-index_between(volume.grid, piece.grid))
+        placed = replace(volume, grid=Grid.from_affine(volume.grid.shape, matrix))
+        edge = CtEdge(placed, settings.edge, settings.surface.inner_share)
+    axis = np.round(straight_from_lps.apply_directions(axis_lps), _AXIS_DECIMALS) + 0.0
+    foramen = find_foramen(straight, axis / np.linalg.norm(axis))
+    framed = frame_body(straight, foramen, settings.surface, corpus_from_subregions(piece), edge)
+    return replace(framed, vert_from_lps=framed.vert_from_lps @ straight_from_lps), foramen.closed
 
 
 def _require_body(level: Level, six: SixPoints, limits: SizeLimits) -> None:

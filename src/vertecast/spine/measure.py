@@ -23,7 +23,7 @@ from vertecast.spine.integrity import Piece, cut_pieces
 from vertecast.spine.measurement import MeasuredVertebra, SpineMeasurement
 from vertecast.spine.normals import LevelNormals
 from vertecast.spine.of_class import OfLimits, classify_of
-from vertecast.spine.orientation import canonical_labels, canonical_volume
+from vertecast.spine.orientation import canonical_labels, canonical_volume, index_between
 from vertecast.spine.reference import (
     HeightLoss,
     LevelHeights,
@@ -128,13 +128,19 @@ def measure_spine(
 
 
 def _axis(pieces: Mapping[Level, Piece], level: Level) -> NDArray[np.float64]:
-    """(3,), unit, superior: along the line of centroids, or LPS superior for a vertebra on its own."""
+    """(3,), unit, superior: along the line of centroids, or the image's superior for a vertebra on its own."""
     levels = list(pieces)
     at = levels.index(level)
     above, below = pieces[levels[max(at - 1, 0)]], pieces[levels[min(at + 1, len(levels) - 1)]]
-    along = above.centroid_lps - below.centroid_lps
+    apart = index_between(below.grid, above.grid) + _middle(above) - _middle(below)
+    along = below.grid.lps_from_voxel.apply_directions(apart)
     length = float(np.linalg.norm(along))
-    return along / length if length > 5.0 else np.array([0.0, 0.0, 1.0])
+    return np.asarray(along / length if length > 5.0 else below.grid.directions[:, 2])
+
+
+def _middle(piece: Piece) -> NDArray[np.float64]:
+    """(3,): centroid of the vertebra in its own voxels, where it owes nothing to the image's pose."""
+    return np.asarray(np.argwhere(piece.mask).mean(axis=0))
 
 
 def _look_at(

@@ -8,11 +8,13 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
+from vertecast.core.frames import LPS, Transform
 from vertecast.imaging.grid import Grid
 from vertecast.imaging.volume import LabelMap, Volume
 
 # Offsets that differ by rounding only must not make two crops out of one image.
 _OFFSET_DECIMALS = 6
+_COLUMN_DECIMALS = 9
 
 
 def canonical_axes(grid: Grid) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
@@ -73,6 +75,34 @@ def canonical_volume(volume: Volume) -> Volume:
     """Return the CT in canonical order; its array is a view."""
     hu = canonical_array(volume.hu, volume.grid)
     return Volume(hu, canonical_grid(volume.grid), volume.scan, volume.warnings)  # type: ignore[arg-type]
+
+
+def straightened(grid: Grid) -> tuple[Grid, Transform]:
+    """Return a canonical grid in a patient turned so that its array axes run along left, posterior and superior.
+
+    What is measured there knows no direction but the image's own, and no place but the middle of the grid: a patient
+    stored with another pose gives the same numbers to the last digit, a mirrored array their mirror image.
+
+    Returns
+    -------
+    Grid
+        The same voxels, the middle of the box in the origin.
+    Transform
+        ``straight_from_lps``, rigid.
+    """
+    left, _, right = np.linalg.svd(grid.directions)
+    axes = (left @ right).T  # the rotation nearest to the array axes, which are at right angles within 1e-3 only
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.round(axes @ grid.lps_from_voxel.matrix[:3, :3], _COLUMN_DECIMALS) + 0.0
+    middle = 0.5 * (np.array(grid.shape) - 1.0)
+    matrix[:3, 3] = -matrix[:3, :3] @ middle
+    straight_from_lps = Transform.from_axes(axes, grid.to_lps(middle), target=LPS, source=LPS)
+    return Grid.from_affine(grid.shape, matrix), straight_from_lps
+
+
+def index_between(grid: Grid, other: Grid) -> NDArray[np.intp]:
+    """(3,): index in ``grid`` of the first voxel of ``other``, a box of the same lattice."""
+    return np.rint(grid.to_voxel(other.to_lps([0.0, 0.0, 0.0]))).astype(np.intp)
 
 
 def cropped(grid: Grid, start: tuple[int, int, int], shape: tuple[int, int, int]) -> Grid:

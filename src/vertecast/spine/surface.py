@@ -140,7 +140,8 @@ def fit_height_field(
     knots_x, knots_y = (_knots(points[:, axis], knot_step) for axis in (0, 1))
     rows = _tensor(_basis(points[:, 0], knots_x), _basis(points[:, 1], knots_y))
     weight = 1.0 / deviations**2
-    cells = np.unique(np.floor(points[:, :2] / 2.0).astype(int), axis=0)
+    middle = 0.5 * (points[:, :2].min(axis=0) + points[:, :2].max(axis=0))
+    cells = np.unique(np.rint((points[:, :2] - middle) / 2.0).astype(int), axis=0)
     information = float(weight.sum()) / max(4.0 * len(cells), 1.0)
     penalty = _bending(knots_x, knots_y) * (smoothing**4 * information)
     weighted = rows * weight[:, None]
