@@ -180,6 +180,20 @@ def test_a_pedicle_at_the_image_border_is_unknown() -> None:
         assert "image border" in pedicle.reason
 
 
+@pytest.mark.parametrize(
+    ("tube", "reason"),
+    [
+        (Tube(convergence_deg=-13.0), "away from the midline"),
+        (Tube(convergence_deg=-28.0), "end of the transverse angles"),
+    ],
+)
+def test_a_direction_that_no_pedicle_has_is_unknown_and_the_other_side_is_not(tube: Tube, reason: str) -> None:
+    pedicles = measure_pedicles(scanned(TubeVertebra(left=tube)))
+    assert pedicles[Side.LEFT].isthmus_lps is None
+    assert reason in pedicles[Side.LEFT].reason
+    assert pedicles[Side.RIGHT].reason is None
+
+
 def test_these_checks_can_fail() -> None:
     """Swapped sides, and a width read from a stretched grid, are seen by the checks above."""
     plain = measure_pedicles(scanned(UNLIKE))

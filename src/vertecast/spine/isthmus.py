@@ -10,6 +10,8 @@ from vertecast.core.quantities import quantity
 from vertecast.core.sides import Side
 from vertecast.spine.solid import Section, Solid, piece_at
 
+_END = 0.5  # deg, half of the finest step of the search
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PedicleParameters:
@@ -27,6 +29,7 @@ class PedicleParameters:
     slide: float = quantity("mm", "how far from the bottleneck the narrowest section is searched along the axis")
     convergence_range: tuple[float, ...] = quantity("deg", "transverse angles that are searched")
     sagittal_range: tuple[float, ...] = quantity("deg", "sagittal angles that are searched")
+    most_divergence: float = quantity("deg", "a pedicle's axis may run away from the midline in front by no more")
     max_area_ratio: float = quantity("1", "sections up to this share of the narrowest belong to the pedicle's channel")
     max_area: float = quantity("mm2", "a larger section is no pedicle")
     size_error: float = quantity("1", "half-width of the 95 % interval of width and height, in voxels")
@@ -88,6 +91,11 @@ def find_isthmus(solid: Solid, body: Solid, side: Side, p: PedicleParameters) ->
         return (
             f"narrowest section on the {side} is {cut.section.area:.0f} mm2, more than {p.max_area:.0f} mm2: "
             "body and arch are merged in the labels"
+        )
+    end = _end_of_search(forward, side, p)
+    if end is not None:
+        return (
+            f"the {side} pedicle's direction is not seen: {end}; the section is another part's, or the voxels too large"
         )
     offsets, centres = _channel(solid, cut, forward, p)
     forward = _settled(forward, offsets, centres)
@@ -190,6 +198,22 @@ def direction_of(convergence: float, sagittal: float, side: Side) -> NDArray[np.
     """
     forward = np.array([-side.sign * np.tan(convergence), -1.0, np.tan(sagittal)])
     return np.asarray(forward / np.linalg.norm(forward))
+
+
+def angles_of(forward: NDArray[np.float64], side: Side) -> tuple[float, float]:
+    """Convergence and sagittal angle, rad, of a forward axis; the inverse of :func:`direction_of`."""
+    return float(np.arctan2(-side.sign * forward[0], -forward[1])), float(np.arctan2(forward[2], -forward[1]))
+
+
+def _end_of_search(forward: NDArray[np.float64], side: Side, p: PedicleParameters) -> str | None:
+    """Say which end of the search the least section lies at; a least value at the end of a range is none."""
+    names = ("transverse", "sagittal")
+    for name, angle, ends in zip(
+        names, np.degrees(angles_of(forward, side)), (p.convergence_range, p.sagittal_range), strict=True
+    ):
+        if not ends[0] + _END < angle < ends[1] - _END:
+            return f"the least section lies at {angle:.0f} deg, the end of the {name} angles searched"
+    return None
 
 
 def plane_axes(normal: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -10,7 +10,7 @@ from vertecast.core.parameters import Loaded, load_parameters
 from vertecast.core.quantities import Measured
 from vertecast.core.sides import Side
 from vertecast.spine.anatomy import Anatomy
-from vertecast.spine.isthmus import Cut, Isthmus, PedicleParameters, cut_across, find_isthmus
+from vertecast.spine.isthmus import Cut, Isthmus, PedicleParameters, angles_of, cut_across, find_isthmus
 from vertecast.spine.solid import Solid
 
 PARAMETERS = "spine/pedicles.toml"
@@ -124,6 +124,13 @@ def _as_pedicle(anatomy: Anatomy, solid: Solid, side: Side, isthmus: Isthmus, p:
         np.degrees(np.arctan(p.angle_error * (solid.spacing_along(axis) + along) / length))
         for axis in (cut.across, cut.upwards)
     )
+    converges, rises = np.degrees(angles_of(forward, side))
+    if converges + turn < -p.most_divergence:
+        return Pedicle.unknown(
+            side,
+            f"the {side} pedicle would run {-converges:.0f} deg away from the midline in front, more than "
+            f"{p.most_divergence:.0f} deg and its error of {turn:.0f} deg: the section is another part's",
+        )
     area_error = cut.section.area * (width_error / width + height_error / height) / 2.0
     inscribed = float(np.median([one.inscribed() for one in sections]))
     to_lps = anatomy.vert_from_lps.inverse
@@ -133,12 +140,8 @@ def _as_pedicle(anatomy: Anatomy, solid: Solid, side: Side, isthmus: Isthmus, p:
         height_mm=_positive(height, height_error, METHOD),
         inscribed_mm=_positive(inscribed, width_error, "largest circle inside the isthmus section"),
         area_mm2=_positive(cut.section.area, area_error, METHOD),
-        convergence_deg=Measured.with_error(
-            float(np.degrees(np.arctan2(-side.sign * forward[0], -forward[1]))), float(turn), "normal of " + METHOD
-        ),
-        sagittal_deg=Measured.with_error(
-            float(np.degrees(np.arctan2(forward[2], -forward[1]))), float(rise), "normal of " + METHOD
-        ),
+        convergence_deg=Measured.with_error(float(converges), float(turn), "normal of " + METHOD),
+        sagittal_deg=Measured.with_error(float(rises), float(rise), "normal of " + METHOD),
         length_mm=_positive(sum(isthmus.channel), along, "run of sections within the isthmus' area ratio"),
         isthmus_lps=read_only(to_lps.apply(cut.centre)),
         axis_lps=read_only(to_lps.apply_directions(forward)),
