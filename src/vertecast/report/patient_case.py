@@ -1,0 +1,135 @@
+"""What the patient pages say of one case: taken from the run folder, rounded for plain words, unknown where unknown."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from vertecast.report.case_report_run import Document, RunFolder
+
+PROCEDURES = ("kyphoplasty", "vertebroplasty")
+LEAST_LEAK_ML = 0.001
+"""Below this a route counts as dry: it is less than one voxel of the simulation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A number with the ends of its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PatientCase:
+    """One run as the patient pages see it.
+
+    Parameters
+    ----------
+    levels : planned or simulated, craniocaudally
+    procedures : what was planned or simulated
+    possible : what may be done by the selection rules and the plan; both, where both are possible
+    """
+
+    run: RunFolder
+    levels: tuple[str, ...]
+    procedures: tuple[str, ...]
+    possible: tuple[str, ...]
+
+    @property
+    def main_procedure(self) -> str:
+        """The procedure that the chapters follow; kyphoplasty when levels differ, for it has every step."""
+        return self.procedures[0] if self.procedures else self.possible[0]
+
+    def quantity(self, level: str, key: str) -> Quantity | None:
+        """Return a measured quantity of a vertebra."""
+        return quantity(self.run.vertebra(level).get(key))
+
+    def loss(self, level: str) -> Quantity | None:
+        """Return the height loss in percent."""
+        return self.quantity(level, "height_loss_percent")
+
+    def bulge_mm(self, level: str) -> float | None:
+        """Return how far the posterior wall stands beyond that of intact vertebrae, if that is beyond doubt."""
+        wall = self.run.vertebra(level).get("posterior_wall") or {}
+        excess = quantity(wall.get("excess_mm"))
+        return excess.value if excess and excess.low > 0 else None
+
+    def injected_ml(self) -> float | None:
+        """Return the cement of all levels together."""
+        parts = [
+            float(ml)
+            for name in self.levels
+            for ml in (self.run.level("simulation", name).get("injected_ml") or {}).values()
+        ]
+        return sum(parts) if parts else None
+
+    def leaks_ml(self) -> dict[str, float]:
+        """Return the cement that left the bone, by route, over all levels; only routes that leak."""
+        total: dict[str, float] = {}
+        for name in self.levels:
+            for route, ml in (self.run.level("simulation", name).get("leaked_ml") or {}).items():
+                total[route] = total.get(route, 0.0) + float(ml)
+        return {route: ml for route, ml in total.items() if ml >= LEAST_LEAK_ML}
+
+    def hard_minutes(self) -> int | None:
+        """Return the minutes from mixing until the cement is hard, as the simulation has it."""
+        ends = [float(event["t_s"]) for event in self.run.events_of("hard")]
+        if not ends:
+            return None
+        mixed = min((float(event["t_s"]) for event in self.run.events_of("cement_mixed")), default=0.0)
+        return round((max(ends) - mixed) / 60.0)
+
+    def accesses(self) -> int:
+        """Return the most needles at one level, as placed or planned; 0 when unknown."""
+        most = 0
+        for name in self.levels:
+            placed = {event.get("side") for event in self.run.events_of("access", level=name)}
+            plans = self.run.level("plan", name).get("plans") or [{}]
+            most = max(most, len(placed) or len(plans[0].get("needles", [])))
+        return most
+
+    def stopped_early(self) -> bool:
+        """Tell whether an injection ended for another reason than the planned volume."""
+        return any((e.get("data") or {}).get("reason") != "planned_volume" for e in self.run.events_of("stop"))
+
+    def canal_degc(self) -> float | None:
+        """Return the highest temperature beside the nerves."""
+        heats = [self.run.level("simulation", name).get("heat") or {} for name in self.levels]
+        known = [float(heat["canal_peak_degc"]) for heat in heats if heat.get("canal_peak_degc") is not None]
+        return max(known, default=None)
+
+    def care(self, topic: str) -> list[Document]:
+        """Return the course of care's statements on a topic, those that differ in what they say."""
+        content = (self.run.document("plan").get("care") or {}).get(topic) or {}
+        statements: list[Document] = content.get("statements", [])
+        return statements
+
+
+def patient_case(run: RunFolder) -> PatientCase:
+    """Read a run folder with the eyes of the patient pages."""
+    planned = set(_levels(run, "plan")) | set(_levels(run, "simulation"))
+    levels = tuple(name for name in run.levels if name in planned) or run.levels
+    procedures = {str(run.level("plan", name).get("procedure")) for name in levels}
+    procedures.add(str(run.document("simulation").get("procedure")))
+    done = tuple(one for one in PROCEDURES if one in procedures)
+    choosable = set(done)
+    for name in levels:
+        selection = run.level("indication", name).get("selection") or {}
+        named = {str(selection.get("procedure")), str(selection.get("if_operated"))}
+        choosable |= named | set((selection.get("reasons") or {}).get("possible") or ())
+    possible = tuple(one for one in PROCEDURES if one in choosable) or PROCEDURES
+    return PatientCase(run, levels, done, possible)
+
+
+def quantity(document: Any) -> Quantity | None:
+    """Return DESIGN's Q as numbers; None when it is unknown."""
+    if not isinstance(document, dict) or document.get("value") is None:
+        return None
+    value = float(document["value"])
+    low, high = document.get("low"), document.get("high")
+    return Quantity(value, value if low is None else float(low), value if high is None else float(high))
+
+
+def _levels(run: RunFolder, document: str) -> tuple[str, ...]:
+    levels = run.document(document).get("levels")
+    return tuple(levels) if isinstance(levels, dict) else ()

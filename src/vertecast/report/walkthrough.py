@@ -1,0 +1,154 @@
+"""The walk-through of one case: stills of each chapter for the page, and a captioned film of at most a minute."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vertecast.core.errors import InputError
+from vertecast.core.files import atomic_path
+from vertecast.core.observer import SILENT, Observer
+from vertecast.imaging.read import read_labels
+from vertecast.report.case_report_run import READ_ERRORS
+from vertecast.report.patient_case import PatientCase
+from vertecast.report.patient_words import Catalogue
+from vertecast.report.view3d import Bone, Scene3D, make_scene
+from vertecast.report.view3d_meshes import Mesh, mask_mesh
+from vertecast.report.walkthrough_body import body_mesh, carm_meshes, table_mesh
+from vertecast.report.walkthrough_chapters import Chapter, chapters
+from vertecast.report.walkthrough_frame import FRAME, SCENE, Heading, Pixels, framed
+from vertecast.report.walkthrough_scenes import SCENES, Theatre, furnish, read_x_rays
+from vertecast.report.walkthrough_stage import quiet_display, stage
+
+RATE = 10
+"""Frames per second of the film."""
+LONGEST_S = 60.0
+_CHAPTER_S = 7.0
+_STILL_SHARES = (0.0, 0.5, 1.0)
+_FAR_TRIANGLES = 3000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Played:
+    """One chapter as pictures.
+
+    Parameters
+    ----------
+    pictures : the scene's different moments, in order; (596, 1280, 3) each
+    """
+
+    chapter: Chapter
+    heading: Heading
+    pictures: tuple[Pixels, ...]
+
+    def stills(self) -> tuple[Pixels, ...]:
+        """Return the beginning, the middle and the end."""
+        last = len(self.pictures) - 1
+        return tuple(self.pictures[round(share * last)] for share in _STILL_SHARES)
+
+    def frames(self) -> Iterator[Pixels]:
+        """Yield the film's frames: the movement, then the end at rest, captions changing in between."""
+        count = round(_CHAPTER_S * RATE)
+        moving = min(len(self.pictures), count)
+        start = (count - moving) // 3
+        for k in range(count):
+            picture = self.pictures[int(np.clip(k - start, 0, moving - 1))]
+            caption = self.chapter.captions[
+                min(k * len(self.chapter.captions) // count, len(self.chapter.captions) - 1)
+            ]
+            yield framed(picture, self.heading, caption)
+
+
+def play(case: PatientCase, words: Catalogue, observer: Observer = SILENT) -> tuple[Played, ...]:
+    """Draw every chapter of a case.
+
+    Raises
+    ------
+    InputError
+        If the run holds nothing that could be drawn.
+    """
+    scene = make_scene(case.run)
+    if scene is None or not scene.bones:
+        raise InputError(
+            "the walk-through needs bones to show, and this run has neither labels where they were nor fields; "
+            "run `vertecast simulate` on it"
+        )
+    told = chapters(case, words)
+    notice = words.say("ui.film_notice")
+    with quiet_display(), stage(SCENE) as made:
+        far = _far_bones(case, scene)
+        furnish(made, scene, far, _surroundings(case, scene))
+        theatre = Theatre(made, case, words, scene, far, read_x_rays(case))
+        observer.begin("Drawing the walk-through", len(told))
+        played = []
+        for number, chapter in enumerate(told, start=1):
+            draw, moments = SCENES[chapter.key]
+            pictures = tuple(draw(theatre, k / (moments - 1)) for k in range(moments))
+            played.append(Played(chapter, Heading(number, len(told), chapter.title, notice), pictures))
+            observer.advance()
+    return tuple(played)
+
+
+def write_walkthrough(path: Path, played: tuple[Played, ...]) -> Path:
+    """Write the film: H.264 in MP4, 1280 x 720.
+
+    Raises
+    ------
+    InputError
+        If the video writer is not installed, or the film would be longer than a minute.
+    """
+    try:
+        import imageio_ffmpeg
+    except ImportError as exc:
+        raise InputError("the film needs the extra: pip install 'vertecast[report]'") from exc
+    seconds = len(played) * _CHAPTER_S
+    if seconds > LONGEST_S:
+        raise InputError(f"a film of {len(played)} chapters lasts {seconds:g} s, allowed are {LONGEST_S:g}")
+    with atomic_path(path) as temporary:
+        writer = imageio_ffmpeg.write_frames(
+            str(temporary),
+            FRAME,
+            pix_fmt_in="rgb24",
+            pix_fmt_out="yuv420p",
+            codec="libx264",
+            fps=RATE,
+            quality=None,
+            macro_block_size=2,
+            ffmpeg_log_level="error",
+            output_params=["-crf", "23", "-preset", "veryfast", "-movflags", "+faststart", "-threads", "2"],
+        )
+        writer.send(None)
+        for one in played:
+            for frame in one.frames():
+                writer.send(np.ascontiguousarray(frame))
+        writer.close()
+    return path
+
+
+def _far_bones(case: PatientCase, scene: Scene3D) -> tuple[Bone, ...]:
+    """Return the labelled vertebrae that the report's scene leaves out, so that the whole spine is seen."""
+    path, _ = case.run.input_path("labels")
+    if path is None:
+        return ()
+    try:
+        labels = read_labels(path)
+    except READ_ERRORS:
+        return ()
+    shown = {bone.name for bone in scene.bones}
+    made = {
+        level.value: mask_mesh(labels.mask(level), labels.grid, triangles=_FAR_TRIANGLES)
+        for level in labels.values
+        if level.value not in shown
+    }
+    return tuple(Bone(name, "neighbour", mesh) for name, mesh in made.items() if mesh is not None)
+
+
+def _surroundings(case: PatientCase, scene: Scene3D) -> dict[str, Mesh]:
+    level = case.levels[len(case.levels) // 2] if case.levels else "L3"
+    made = {
+        "body/standing": body_mesh(level, scene.centre_lps, arms_up=False),
+        "body/prone": body_mesh(level, scene.centre_lps, arms_up=True),
+        "room/table": table_mesh(scene.centre_lps),
+    }
+    return made | {f"room/carm{k}": mesh for k, mesh in enumerate(carm_meshes(scene.centre_lps))}

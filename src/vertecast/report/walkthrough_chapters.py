@@ -1,0 +1,104 @@
+"""The chapters of the walk-through: which there are for a case, and what each says."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from vertecast.report.patient_case import PatientCase, quantity
+from vertecast.report.patient_words import Catalogue
+
+KEYS = ("spine", "fracture", "face_down", "needle", "balloon", "cement", "hardening", "home")
+TRACE_ML = 0.05
+"""Up to a drop of this size a leak is called a trace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """One step: its key, title, the captions one after the other, and a sentence more for the page."""
+
+    key: str
+    title: str
+    captions: tuple[str, ...]
+    more: str
+
+
+def chapters(case: PatientCase, words: Catalogue) -> tuple[Chapter, ...]:
+    """Return the steps of a case in order; vertebroplasty has no balloon."""
+    keys = [key for key in KEYS if key != "balloon" or case.main_procedure == "kyphoplasty"]
+    return tuple(
+        Chapter(key, words.say(f"chapter.{key}.title"), _captions(case, words, key), words.say(f"chapter.{key}.more"))
+        for key in keys
+    )
+
+
+def has_balloon_field(case: PatientCase) -> bool:
+    """Tell whether the run holds the balloon's course."""
+    return any((case.run.path / "fields" / name / "balloon_arrival_s.nii.gz").is_file() for name in case.levels)
+
+
+def expected_height_known(case: PatientCase) -> bool:
+    """Tell whether the height that the bone should have is known at the first level."""
+    heights = case.run.vertebra(case.levels[0]).get("reference_heights_mm") or {} if case.levels else {}
+    return quantity(heights.get("anterior")) is not None and quantity(heights.get("posterior")) is not None
+
+
+def millilitres(value: float) -> str:
+    """Return a volume as a patient reads it: one decimal.
+
+    >>> millilitres(4.955)
+    '5.0'
+    """
+    return f"{value:.1f}"
+
+
+def _captions(case: PatientCase, words: Catalogue, key: str) -> tuple[str, ...]:
+    special: dict[str, Callable[[PatientCase, Catalogue], tuple[str, ...]]] = {
+        "spine": _spine,
+        "fracture": _fracture,
+        "needle": _needle,
+        "balloon": _balloon,
+        "cement": _cement,
+        "hardening": _hardening,
+        "home": _home,
+    }
+    return special[key](case, words) if key in special else words.lines(f"chapter.{key}.captions")
+
+
+def _spine(case: PatientCase, words: Catalogue) -> tuple[str, ...]:
+    named = words.joined(tuple(words.level(name) for name in case.levels))
+    return words.lines("chapter.spine.captions", level=named)
+
+
+def _fracture(case: PatientCase, words: Catalogue) -> tuple[str, ...]:
+    return words.lines("chapter.fracture.captions" + ("" if expected_height_known(case) else "_no_line"))
+
+
+def _needle(case: PatientCase, words: Catalogue) -> tuple[str, ...]:
+    return words.lines("chapter.needle.captions" + ("_two" if case.accesses() > 1 else ""))
+
+
+def _balloon(case: PatientCase, words: Catalogue) -> tuple[str, ...]:
+    return words.lines("chapter.balloon.captions" + ("" if has_balloon_field(case) else "_none"))
+
+
+def _cement(case: PatientCase, words: Catalogue) -> tuple[str, ...]:
+    injected = case.injected_ml()
+    if injected is None:
+        return words.lines("chapter.cement.captions_none")
+    leaked = sum(case.leaks_ml().values())
+    variant = "" if not leaked else "_leak" if leaked <= TRACE_ML else "_leak_more"
+    return words.lines(f"chapter.cement.captions{variant}", ml=millilitres(injected))
+
+
+def _hardening(case: PatientCase, words: Catalogue) -> tuple[str, ...]:
+    minutes = case.hard_minutes()
+    if minutes is None:
+        return words.lines("chapter.hardening.captions_unknown")
+    return words.lines("chapter.hardening.captions", minutes=minutes)
+
+
+def _home(case: PatientCase, words: Catalogue) -> tuple[str, ...]:
+    weeks = [one for one in case.care("follow_up") if one.get("unit") == "wk"]
+    if not weeks:
+        return words.lines("chapter.home.captions_unknown")
+    low, high = min(one["low"] for one in weeks), max(one["high"] for one in weeks)
+    return words.lines("chapter.home.captions", low=f"{low:g}", high=f"{high:g}")
