@@ -1,4 +1,4 @@
-"""Continue a planned run folder: inject the plan's cement, follow its cure, and write what happened."""
+"""Continue a planned run folder: lift with the plan's balloon, inject its cement, follow its cure, write it down."""
 
 import hashlib
 import json
@@ -20,14 +20,16 @@ from vertecast.imaging.read import read_labels, read_volume
 from vertecast.imaging.volume import LabelMap, Volume
 from vertecast.pipeline.calibrate import chosen_calibration
 from vertecast.pipeline.folder import MANIFEST, run_folder, write_json
+from vertecast.pipeline.lifts import PROCEDURES, fractured_level, lift_task, split_rules
 from vertecast.pipeline.manifest import Record
 from vertecast.pipeline.simulate_outputs import SIMULATION, write_simulation
 from vertecast.procedure.bed import Bed, draw_bed
 from vertecast.procedure.cement import DEFAULT_CEMENT, choose_cement
 from vertecast.procedure.cure import load_cure
+from vertecast.procedure.kyphoplasty import LiftTask, kyphoplasty, lift_finished
 from vertecast.procedure.needle import Needle
 from vertecast.procedure.regions import Route
-from vertecast.procedure.site import make_site
+from vertecast.procedure.site import Site, make_site
 from vertecast.procedure.state import State
 from vertecast.procedure.stops import NOTICED, StopReason, load_injection
 from vertecast.procedure.store import load_state, save_state
@@ -56,7 +58,9 @@ class SimulateCase:
     rules_off : stop rules that are switched off
     sealed : routes that are closed on purpose
     seed : of veins and shell
-    resume : go on with the state that a broken run left in the folder
+    resume : go on with the state that a broken run left in the folder; not with a cavity tool
+    tool : cavity tool of the catalogue; the plan's when None
+    balloon_ml : volume pushed into each tool; the plan's proposal when None
     """
 
     folder: Path
@@ -74,6 +78,8 @@ class SimulateCase:
     seed: int = 0
     resume: bool = False
     stills: bool = True
+    tool: str | None = None
+    balloon_ml: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,7 +102,9 @@ def simulate_case(case: SimulateCase, observer: Observer = SILENT) -> Simulated:
         not exist, or a cancelled run: its state is kept, and ``resume`` goes on with it.
     """
     plan, manifest = _read(case.folder, "plan.json"), _read(case.folder, MANIFEST)
-    rules, sealed = _rules(case.rules_off), _routes(case.sealed)
+    lifts = _lifts(case)
+    injection_off, inflation_off = split_rules(case.rules_off) if lifts else (case.rules_off, ())
+    rules, sealed = _rules(injection_off), _routes(case.sealed)
     paths = _images(case, manifest)
     record = Record("simulate", observer, seed=case.seed, inputs=paths)
     planned = _planned_levels(plan, case)
@@ -117,9 +125,12 @@ def simulate_case(case: SimulateCase, observer: Observer = SILENT) -> Simulated:
         start_age=case.start_age_s,
     )
     record.uses.extend((*practice.cement.uses, *load_injection().uses, *load_cure().uses))
-    state = _run(case, beds, tasks, practice, record)
+    if lifts:
+        state = _run_lifts(case, (beds, tasks, planned, inflation_off), practice, (spine, volume, calibration), record)
+    else:
+        state = _run(case, beds, tasks, practice, record)
     with run_folder(case.folder) as staging:
-        outputs = write_simulation(state, practice, (volume, case.stills), staging, record)
+        outputs = write_simulation(state, practice, (volume, case.stills), staging, record, labels)
         document = json.loads((staging / SIMULATION).read_text(encoding="utf-8"))
         write_json(staging / MANIFEST, continued_manifest(manifest, record.manifest(outputs)))
     (case.folder / STATE).unlink(missing_ok=True)
@@ -258,6 +269,45 @@ def _run(
     if not finished(state, tasks, practice):
         _kept(state, path, key)
         raise InputError(f"the simulation was cancelled; {path} holds its state, go on with --resume")
+    return state
+
+
+def _lifts(case: SimulateCase) -> bool:
+    """Tell whether the procedure has a cavity tool; refuse what such a one cannot do."""
+    lifts = case.procedure in PROCEDURES
+    if lifts and case.resume:
+        raise InputError(f"a {case.procedure} cannot be resumed: its cavity is not kept; run it again without --resume")
+    if not lifts and (case.tool is not None or case.balloon_ml is not None):
+        raise InputError(f"a {case.procedure} uses no cavity tool; leave --tool and --balloon-ml out")
+    return lifts
+
+
+def _run_lifts(
+    case: SimulateCase,
+    what: tuple[dict[Level, Bed], tuple[LevelTask, ...], dict[Level, dict[str, Any]], tuple[str, ...]],
+    practice: Practice,
+    images: tuple[SpineMeasurement, Volume, Calibration],
+    record: Record,
+) -> State:
+    (beds, tasks, planned, rules_off), (spine, volume, calibration) = what, images
+    lifts: list[LiftTask] = []
+    with record.stage("Building the fractured levels"):
+        for task in tasks:
+            made = fractured_level(task.level, beds[task.level], spine, (volume, calibration), record)
+            lifts.append(lift_task(task, planned[task.level], made, (case.tool, case.balloon_ml), rules_off))
+
+    def draw(site: Site) -> Bed:
+        return draw_bed(site, case.seed + 1000 * site.level.rank, sealed=_routes(case.sealed))
+
+    with record.stage("Simulating the procedure"):
+        state = kyphoplasty(beds, lifts, practice, draw, observer=record.observer)
+    if not lift_finished(state, lifts, practice, draw):
+        raise InputError("the simulation was cancelled; a kyphoplasty's cavity is not kept, so run it again")
+    for level in state.levels.values():
+        if level.lift is not None:
+            record.uses.extend(level.lift.uses)
+            for note in level.lift.notes:
+                record.warn(f"{level.bed.site.level}: {note}")
     return state
 
 

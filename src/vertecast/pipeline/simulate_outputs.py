@@ -11,12 +11,13 @@ from vertecast.fluoro.fluoroscope import Fluoroscope
 from vertecast.fluoro.radiograph import Options
 from vertecast.fluoro.settings import Settings, load_settings
 from vertecast.imaging.png import write_png
-from vertecast.imaging.volume import Volume
+from vertecast.imaging.volume import LabelMap, Volume
 from vertecast.imaging.write import write_nifti
 from vertecast.pipeline.extras import missing_extra
 from vertecast.pipeline.folder import MANIFEST, write_json
 from vertecast.pipeline.manifest import NOTICE, Record
 from vertecast.procedure.fields import level_fields, level_summary
+from vertecast.procedure.lift_outcome import lift_fields, lift_summary, measured_moments
 from vertecast.procedure.scene import filling_time, scene_at
 from vertecast.procedure.state import State
 from vertecast.procedure.vertebroplasty import Practice
@@ -30,13 +31,19 @@ _PULSES = 6
 
 
 def write_simulation(
-    state: State, practice: Practice, seen: tuple[Volume, bool], staging: Path, record: Record
+    state: State,
+    practice: Practice,
+    seen: tuple[Volume, bool],
+    staging: Path,
+    record: Record,
+    labels: LabelMap | None = None,
 ) -> dict[str, str]:
     """Write everything to the staging folder; return each file with what it holds.
 
     Parameters
     ----------
     seen : the CT, and whether fluoroscopy stills are wanted
+    labels : of the CT; where a cavity tool was used, heights are measured on them as the bone has moved
     """
     outputs = {
         SIMULATION: "cement, leaks, pressures and heat of each level",
@@ -45,7 +52,11 @@ def write_simulation(
     }
     lines = [json.dumps(event.as_json(), ensure_ascii=False, allow_nan=False) for event in state.stream()]
     (staging / EVENTS).write_text("\n".join(lines) + "\n", encoding="utf-8")
-    write_json(staging / SIMULATION, simulation_document(state, practice))
+    document = simulation_document(state, practice)
+    if labels is not None and any(level.lift is not None for level in state.levels.values()):
+        with record.stage("Measuring the lifted levels"):
+            _add_lifts(document, state, labels)
+    write_json(staging / SIMULATION, document)
     with record.stage("Writing the fields"):
         for name, level in state.levels.items():
             folder = staging / "fields" / name.value
@@ -53,6 +64,10 @@ def write_simulation(
             for stem, (values, holds) in level_fields(level).items():
                 write_nifti(folder / f"{stem}.nii.gz", values, level.bed.site.grid)
                 outputs[f"fields/{name}/{stem}.nii.gz"] = f"{name}: {holds}"
+            if level.lift is not None:
+                for stem, (values, holds) in lift_fields(level.lift).items():
+                    write_nifti(folder / f"{stem}.nii.gz", values, level.bed.site.grid)
+                    outputs[f"fields/{name}/{stem}.nii.gz"] = f"{name}: {holds}"
     volume, stills = seen
     if stills:
         with record.stage("Taking the fluoroscopy stills"):
@@ -61,6 +76,7 @@ def write_simulation(
     if no_pictures:
         record.skip("pictures", no_pictures)
         return outputs
+    from vertecast.report.balloon_pictures import draw_lift
     from vertecast.report.cement_pictures import draw_cement  # the [report] extra, probed above
 
     (staging / "pictures").mkdir()
@@ -69,6 +85,10 @@ def write_simulation(
             file = f"pictures/cement_{name}.png"
             draw_cement(state, name, staging / file)
             outputs[file] = f"{name}: cement in three planes and 3-D"
+            if state.at(name).lift is not None:
+                file = f"pictures/balloon_{name}.png"
+                draw_lift(state, name, staging / file)
+                outputs[file] = f"{name}: before, inflated, let go, cemented; pressure against volume; endplate's rise"
     return outputs
 
 
@@ -81,7 +101,7 @@ def simulation_document(state: State, practice: Practice) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "notice": NOTICE,
-        "procedure": "vertebroplasty",
+        "procedure": "kyphoplasty" if any(one.lift is not None for one in state.levels.values()) else "vertebroplasty",
         "cement": practice.cement.name,
         "stop_rules": sorted(rule.value for rule in practice.rules),
         "levels": levels,
@@ -91,6 +111,12 @@ def simulation_document(state: State, practice: Practice) -> dict[str, Any]:
             "leaked_ml": sum(sum(one["leaked_ml"].values()) for one in levels.values()),
         },
     }
+
+
+def _add_lifts(document: dict[str, Any], state: State, labels: LabelMap) -> None:
+    for name, level in state.levels.items():
+        if level.lift is not None:
+            document["levels"][name.value]["lift"] = lift_summary(level.lift, measured_moments(level.lift, labels))
 
 
 def _stills(state: State, practice: Practice, volume: Volume, staging: Path, record: Record) -> dict[str, str]:

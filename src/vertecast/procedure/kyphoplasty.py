@@ -167,7 +167,7 @@ def _inflate_step(task: LiftTask) -> Step:
                     "pressure_bar": 10.0 * point.pressures[k],
                     "lift_mm": point.lift,
                 }
-                at = begun + max(pushed, 0.0) / rate
+                at = begun + max(float(pushed), 0.0) / rate
                 state = state.with_event(EventKind.INFLATION, task.level, tool.side, data, at=at)
         longest = max((np.array(p.injected) - first for p in lift.curve), key=lambda v: v.max(), default=first * 0)
         state = state.with_time(begun + float(np.max(longest, initial=0.0)) / rate)

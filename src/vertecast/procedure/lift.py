@@ -54,11 +54,12 @@ class BoneConstants:
 
     level: FracturedLevel
     law: BoneLaw
+    post: PostYield
     crush: DeepCrush
     kvp: float
     strength: float = 1.0
 
-    def __call__(self, density: Field, damage: Field, kappa: Field, label: Field) -> Field:
+    def __call__(self, density: Field, damage: Field, kappa: Field, label: NDArray[np.int64]) -> Field:
         """Return (4, n), MPa: lambda, mu, yield stress, tension cut-off."""
         settings, discs, virgin = self.level.settings, self.level.discs, np.asarray(damage, float)
         young = np.full(virgin.shape, settings.ligament_modulus)
@@ -75,11 +76,17 @@ class BoneConstants:
         young[bone], poisson[bone] = modulus(virgin[bone], self.law), self.law.modulus.poisson
         strength[own] = self.strength * yield_stress(np.maximum(virgin[own], settings.floor_density), self.law)
         strength[own] *= self._hardened(density[own], virgin[own])
+        young[own] *= 1.0 - self.post.stiffness_loss * self._lost(kappa[own], self.post.stiffness_scale)
+        strength[own] *= 1.0 - self.post.strength_loss * self._lost(kappa[own], self.post.strength_scale)
         band = label == Tissue.BAND
         if np.isfinite(settings.cutoff_share):
             cutoff[band] = settings.cutoff_share * strength[band]
         lame, shear = lame_parameters(young, poisson)
         return np.stack([lame, shear, strength, cutoff])
+
+    def _lost(self, kappa: Field, scale: float) -> Field:
+        """Return the share of the loss that crush has brought; not scaled to the voxel, for nothing localises here."""
+        return np.asarray(1.0 - np.exp(-np.maximum(kappa - self.post.onset, 0.0) / scale))
 
     def _hardened(self, density: Field, virgin: Field) -> Field:
         """Return the factor by which compaction has raised the yield stress."""
@@ -169,9 +176,9 @@ def begin_lift(
     problem = CavityProblem(
         spacing=level.spacing,
         constraints=_held(level, force),
-        law=_foam(post.values, alpha, level.settings.hardening),
+        law=FoamLaw(alpha=alpha, hardening=level.settings.hardening),
         constants=BoneConstants(
-            level=level, law=law, crush=crush.values, kvp=level.site.tube_voltage, strength=strength
+            level=level, law=law, post=post.values, crush=crush.values, kvp=level.site.tube_voltage, strength=strength
         ),
         membranes=tuple(tool.skin if tool.force is not Force.CUTTING else None for tool in tools),
         jam=level.settings.jam,
@@ -217,19 +224,6 @@ def lie_down(lift: Lift, *, observer: Observer = SILENT, control: WalkControl | 
 def _listed(tool: CavityTool) -> tuple[list[float], list[float]]:
     first, last = tool.ends
     return first.tolist(), last.tolist()
-
-
-def _foam(post: PostYield, alpha: float, hardening: float) -> FoamLaw:
-    """Return the foam's constants; strains round a cavity are set by its growth, so nothing is scaled to the voxel."""
-    return FoamLaw(
-        alpha=alpha,
-        hardening=hardening,
-        onset=post.onset,
-        strength_loss=post.strength_loss,
-        strength_scale=post.strength_scale,
-        stiffness_loss=post.stiffness_loss,
-        stiffness_scale=post.stiffness_scale,
-    )
 
 
 def _held(level: FracturedLevel, force: float) -> Constraints:

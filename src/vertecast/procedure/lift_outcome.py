@@ -141,9 +141,7 @@ def site_after(lift: Lift) -> Site:
     density[box] *= compaction(lift)
     open_ = np.zeros(site.grid.shape, bool)
     for cavity in state.cavities:
-        octants = cavity_share(cavity, level.spacing)
-        nx, ny, nz = level.tissue.shape
-        open_[box] |= octants.reshape(nx, 2, ny, 2, nz, 2).mean(axis=(1, 3, 5)) > 0.5
+        open_[box] |= _share(cavity, level) > 0.5
     own = np.isin(regions, (Region.BODY, Region.ARCH))
     regions = np.where(open_ & own, Region.BODY, regions).astype(np.uint8)
     cleft = (open_ & own) | (site.cleft[tuple(index)].reshape(site.grid.shape) & (regions == Region.BODY))
@@ -163,6 +161,39 @@ def compaction(lift: Lift) -> Field:
     now = np.bincount(flat, points.volume[own], size)
     ratio = np.divide(before, now, out=np.ones(size), where=now > 0)
     return ratio.reshape(lift.level.tissue.shape)
+
+
+def lift_fields(lift: Lift) -> dict[str, tuple[NDArray[np.float32], str]]:
+    """Return the arrays of the lift on the site's grid by file stem, each with what it holds."""
+    level, shape = lift.level, lift.level.site.grid.shape
+    box = tuple(slice(c, c + n) for c, n in zip(level.corner, level.tissue.shape, strict=True))
+
+    def whole(part: NDArray[Any], fill: float) -> NDArray[np.float32]:
+        out = np.full(shape, fill, np.float32)
+        out[box] = part
+        return out
+
+    fields = {
+        "compaction": (whole(compaction(lift), 1.0), "density after the tool over that before"),
+        "tissue": (whole(level.tissue, 0.0), "1 bone, 2 crushed band, 3 annulus, 4 nucleus, 5 ligament, 6 epidural"),
+    }
+    for name in ("inflated", "deflated"):
+        state = lift.moments[name]
+        cavity = np.sum([_share(one, level) for one in state.cavities], axis=0)
+        fields[f"cavity_{name}"] = (whole(cavity, 0.0), f"share of each voxel that is cavity, {name}")
+        nodes = Displacement.of(level, state).nodes
+        for axis, letter in enumerate("xyz"):
+            cells = ndimage.uniform_filter(nodes[axis], 2, origin=-1)[:-1, :-1, :-1]
+            fields[f"displacement_{letter}_{name}_mm"] = (
+                whole(cells, 0.0), f"motion since the CT along the vertebra's {letter}, {name}, mm",
+            )  # fmt: skip
+    return fields
+
+
+def _share(cavity: Field, level: FracturedLevel) -> Field:
+    """Return the share of each cell that lies in a cavity."""
+    nx, ny, nz = level.tissue.shape
+    return np.asarray(cavity_share(cavity, level.spacing).reshape(nx, 2, ny, 2, nz, 2).mean(axis=(1, 3, 5)))
 
 
 def lift_summary(lift: Lift, measured: Mapping[str, MeasuredVertebra | str]) -> dict[str, Any]:
