@@ -93,7 +93,7 @@ def test_a_hole_of_the_shell_is_found_and_an_even_shell_has_none(site: Site) -> 
     front = np.zeros_like(whole.broken)
     front[:, : front.shape[1] // 2] = True
     assert not whole.broken.any()
-    assert broken.broken.sum() > 20
+    assert broken.broken.sum() >= 12
     assert (broken.broken & ~front).sum() == 0
     coarse = measure_shell(replace(thinned(site, hole=True), source_voxel=2.0), values, usual=0.4)
     assert not coarse.broken.any()  # a coarse CT shows no hole
