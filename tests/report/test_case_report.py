@@ -20,6 +20,8 @@ from typer.testing import CliRunner
 from vertecast.cli import app
 from vertecast.core.errors import InputError
 from vertecast.pipeline.report import report_case
+from vertecast.report import case_report as composer
+from vertecast.report import scene3d
 from vertecast.report.case_report import LARGEST_HTML_MB, CaseReport, make_case_report
 from vertecast.report.case_report_blocks import Chart, Folded, Note, Table
 from vertecast.report.case_report_limits import without_paths
@@ -48,6 +50,19 @@ def words(html: str) -> str:
     """The text of a page: no scripts, no styles, no pictures."""
     bare = re.sub(r"<(script|style)\b.*?</\1>", " ", html, flags=re.DOTALL)
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", bare)).replace("\u202f", " ")
+
+
+@pytest.fixture
+def flat(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the 3-D view out, where it is not what is tested."""
+    monkeypatch.setattr(composer, "_scene", lambda run: (None, [], "not asked for"))
+
+
+@pytest.fixture
+def slim(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the stills' rendering out."""
+    grey = np.full((8, 8, 3), 200, np.uint8)
+    monkeypatch.setattr(scene3d, "scene_pictures", lambda scene: [grey] * len(scene3d.LOOKS))
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +162,7 @@ def test_pdf_has_its_pages_and_headings(small_report: CaseReport, tmp_path: Path
         ("fields", "No planes through the cement of L2"),
     ],
 )
-def test_what_is_absent_is_said(small_run: Path, tmp_path: Path, gone: str, said: str) -> None:
+def test_what_is_absent_is_said(small_run: Path, tmp_path: Path, flat: None, gone: str, said: str) -> None:
     run = tmp_path / "run"
     shutil.copytree(small_run, run)
     shutil.rmtree(run / gone) if (run / gone).is_dir() else (run / gone).unlink()
@@ -190,7 +205,7 @@ def test_no_run_folder_is_refused(tmp_path: Path) -> None:
         read_run_folder(tmp_path)
 
 
-def test_text_of_a_case_cannot_become_markup(small_run: Path, tmp_path: Path) -> None:
+def test_text_of_a_case_cannot_become_markup(small_run: Path, tmp_path: Path, slim: None) -> None:
     run = tmp_path / "run"
     shutil.copytree(small_run, run)
     bad = "</script><script>alert(1)</script>"
@@ -202,7 +217,7 @@ def test_text_of_a_case_cannot_become_markup(small_run: Path, tmp_path: Path) ->
     assert "<script>alert" not in html
 
 
-def test_changed_inputs_are_not_shown_as_the_runs_own(small_run: Path, tmp_path: Path) -> None:
+def test_changed_inputs_are_not_shown_as_the_runs_own(tmp_path: Path, flat: None) -> None:
     run = write_run(tmp_path / "run", tmp_path / "inputs")
     with (tmp_path / "inputs" / "ct.nii.gz").open("ab") as stream:
         stream.write(b"x")
@@ -236,6 +251,15 @@ def panel_centre(png: bytes, panel: int) -> tuple[float, float]:
     return float(columns.mean() / (b - a)), float(rows.mean() / picture.shape[0])
 
 
+def test_the_view_stands_with_the_plan_until_there_is_cement(small_run: Path, tmp_path: Path, slim: None) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(small_run, run)
+    shutil.rmtree(run / "fields")
+    kinds = {section.anchor: [block.kind for block in section.blocks] for section in sections_only(run).sections}
+    assert kinds["plan"][0] == "viewer"
+    assert "viewer" not in kinds["cement"]
+
+
 @pytest.mark.parametrize("draw", [cement_picture, temperature_picture])
 def test_left_is_on_the_right_of_axial_and_coronal_cuts(small_run: Path, draw: object) -> None:
     run = read_run_folder(small_run)
@@ -251,7 +275,7 @@ def test_pictures_are_none_without_their_fields(small_run: Path) -> None:
     assert fracture_picture({"level": LEVEL}, None, None) is None  # type: ignore[arg-type]
 
 
-def test_command_writes_both_and_continues_the_manifest(small_run: Path, tmp_path: Path) -> None:
+def test_command_writes_both_and_continues_the_manifest(small_run: Path, tmp_path: Path, slim: None) -> None:
     run = tmp_path / "run"
     shutil.copytree(small_run, run)
     before = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
@@ -262,12 +286,15 @@ def test_command_writes_both_and_continues_the_manifest(small_run: Path, tmp_pat
     assert after["parameters"] == before["parameters"]
     assert {"report.html", "report.pdf"} <= {one["file"] for one in after["outputs"]}
     assert after["run"]["stages"][0] == before["run"]["stages"][0]
-    report_case(run)
+    repeated = report_case(run)
+    assert repeated.skipped == ()
     again = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
     assert len(again["run"]["stages"]) == len(after["run"]["stages"])
 
 
-def test_missing_library_is_said_not_raised(small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_library_is_said_not_raised(
+    small_run: Path, tmp_path: Path, flat: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from vertecast.pipeline import report as stage
 
     run = tmp_path / "run"

@@ -19,6 +19,7 @@ from vertecast.report.case_report_procedure import (
     cement_section,
     fluoroscopy_section,
     temperature_section,
+    view_blocks,
 )
 from vertecast.report.case_report_run import RunFolder
 from vertecast.report.case_report_words import capital, spoken
@@ -79,14 +80,15 @@ def make_case_report(run: RunFolder, observer: Observer = SILENT) -> CaseReport:
         If a field of the run is there but damaged.
     """
     scene, stills, why = _scene(run)
+    view, filled = view_blocks(scene, stills, why), scene is not None and bool(scene.fillings)
     makers: tuple[Callable[[], Section], ...] = (
         lambda: patient_section(run),
         lambda: fracture_section(run),
         lambda: indication_section(run),
-        lambda: plan_section(run),
+        lambda: plan_section(run, [] if filled else view),
         lambda: fluoroscopy_section(run),
         lambda: balloon_section(run),
-        lambda: cement_section(run, scene, stills, why),
+        lambda: cement_section(run, view if filled else []),
         lambda: temperature_section(run),
         lambda: mechanics_section(run),
         lambda: adjacent_section(run),

@@ -153,7 +153,9 @@ def _fracture_rows(one: Document) -> list[tuple[str, str, str]]:
     rows.append(_row("density, K2HPO4-equivalent", density.get("density_mg_cm3"), "mg/cm³"))
     genant = one.get("genant") or {}
     if genant:
-        grade = "not graded" if genant.get("grade") is None else f"{genant['grade']:g} {genant.get('shape') or ''}"
+        grade = (
+            "not graded" if genant.get("grade") is None else f"{genant['grade']:g} {genant.get('shape') or ''}".strip()
+        )
         rows.append(("Genant grade", grade + (", borderline" if genant.get("borderline") else ""), genant["reason"]))
     rows.append(("OF class", spoken(str(one.get("of_class") or "unknown")), one.get("of_class_decided_by") or ""))
     cleft = one.get("cleft") or {}

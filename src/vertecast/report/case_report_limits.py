@@ -50,7 +50,7 @@ def _fracture(vertebra: dict[str, Any]) -> str:
         "not graded" if grade is None else f"Genant {grade:g} {(vertebra['genant'].get('shape') or '')}".strip()
     )
     if vertebra.get("of_class"):
-        parts.append(str(vertebra["of_class"]))
+        parts.append(spoken(str(vertebra["of_class"])))
     age = (vertebra.get("acuity") or {}).get("summary")
     return ", ".join([*parts, f"age {spoken(str(age))}"] if age else parts)
 
@@ -93,8 +93,7 @@ def limits_section(run: RunFolder) -> Section:
     blocks: list[Block] = [Prose(sentence) for sentence in _ALWAYS]
     manifest = run.document("manifest")
     said = [*manifest.get("warnings", [])]
-    for level in run.levels:
-        said += [f"{level}: {sentence}" for sentence in run.level("plan", level).get("limits", [])]
+    said += [sentence for level in run.levels for sentence in run.level("plan", level).get("limits", [])]
     paths = [str(path) for path in manifest.get("run", {}).get("paths", {}).values()]
     blocks += [Note(capital(without_paths(sentence, paths)), "warning") for sentence in dict.fromkeys(said)]
     skipped = [f"{one['artefact']} skipped: {one['reason']}" for one in manifest.get("skipped", [])]

@@ -7,12 +7,17 @@ from vertecast.report.case_report_run import Document, RunFolder, absent
 from vertecast.report.case_report_words import MINUS, capital, number, quantity_text, spoken, stated, with_unit
 
 
-def plan_section(run: RunFolder) -> Section:
-    """Return the chosen plan of each level, its alternatives, and what surrounds the operation."""
+def plan_section(run: RunFolder, view: list[Block]) -> Section:
+    """Return the chosen plan of each level, its alternatives, and what surrounds the operation.
+
+    Parameters
+    ----------
+    view : the 3-D view, when the run got no further than the plan
+    """
     plan = run.document("plan")
     if not plan:
-        return Section("plan", "Plan", [Note(absent("plan", "a plan of the needles"))])
-    blocks: list[Block] = []
+        return Section("plan", "Plan", [Note(absent("plan", "a plan of the needles")), *view])
+    blocks: list[Block] = [*view]
     for level in run.levels:
         one = run.level("plan", level)
         if not one:

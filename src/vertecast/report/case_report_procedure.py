@@ -39,13 +39,14 @@ _SHOWS = (
 def fluoroscopy_section(run: RunFolder) -> Section:
     """Return the simulated radiographs of each step, and the events with their clock."""
     blocks: list[Block] = []
+    unseen: list[str] = []
     for level in run.levels:
         stills: dict[str, list[Any]] = {}
         for path in run.pictures("fluoro", f"{level}_"):
             view = path.stem.removeprefix(f"{level}_").split("_")[0]
             stills.setdefault(view, []).append(path)
         if not stills:
-            blocks.append(Note(f"No fluoroscopy of {level}: the run holds no fluoro/{level}_*.png."))
+            unseen.append(level)
             continue
         for view, paths in stills.items():
             name = _VIEWS.get(view, spoken(view))
@@ -54,6 +55,8 @@ def fluoroscopy_section(run: RunFolder) -> Section:
                 file_picture(path, w, capital(_after(w)), longest=520) for path, w in zip(paths, words, strict=True)
             ]
             blocks.append(Gallery(pictures, f"{level}, {name} view, simulated.", 3))
+    if unseen:
+        blocks.append(Note(f"No fluoroscopy of {', '.join(unseen)}: the run holds no pictures of it in fluoro/."))
     rows = [(minutes(event["t_s"]), event_sentence(event)) for event in run.story()]
     if rows:
         blocks.append(
@@ -126,18 +129,22 @@ def _lifted(level: str, lift: Any) -> list[Block]:
     return [*blocks, *(Note(note, "warning") for note in lift.get("notes", []))]
 
 
-def cement_section(run: RunFolder, scene: Scene3D | None, stills: list[Any], why: str) -> Section:
-    """Return the 3-D view, the cement in three planes and in numbers, and the course of the injection.
+def view_blocks(scene: Scene3D | None, stills: list[Any], why: str) -> list[Block]:
+    """Return the 3-D view of a scene, or the reason why there is none.
 
     Parameters
     ----------
     stills : (title, pixels) of the scene
     why : the reason for a scene that is missing
     """
-    blocks: list[Block] = [_viewer(scene, stills)] if scene is not None and stills else []
-    blocks += [Note(sentence, "warning") for sentence in (scene.notes if scene is not None else ())]
-    if not blocks:
-        blocks.append(Note(f"No 3-D view: {why}."))
+    if scene is None or not stills:
+        return [Note(f"No 3-D view: {why}.")]
+    return [_viewer(scene, stills), *(Note(sentence, "warning") for sentence in scene.notes)]
+
+
+def cement_section(run: RunFolder, view: list[Block]) -> Section:
+    """Return the 3-D view, the cement in three planes and in numbers, and the course of the injection."""
+    blocks: list[Block] = [*view]
     simulation = run.document("simulation")
     if not simulation:
         blocks.append(Note(absent("simulation", "cement and its spread")))
@@ -233,6 +240,7 @@ def temperature_section(run: RunFolder) -> Section:
     from vertecast.report.case_report_planes import temperature_picture
 
     blocks: list[Block] = []
+    unknown: list[str] = []
     for level in run.levels:
         heat = run.level("simulation", level).get("heat")
         png = temperature_picture(run, level)
@@ -243,7 +251,9 @@ def temperature_section(run: RunFolder) -> Section:
             rows = [_heat_row(key, value) for key, value in heat.items()]
             blocks.append(Table((f"{level}: heat", ""), rows, style="facts"))
         if png is None and not heat:
-            blocks.append(Note(f"No temperatures of {level}: no cure was simulated in this run."))
+            unknown.append(level)
+    if unknown:
+        blocks.append(Note(f"No temperatures of {', '.join(unknown)}: no cure was simulated in this run."))
     if not blocks:
         blocks.append(Note(absent("simulation", "the temperatures")))
     return Section("temperatures", "Temperatures", blocks)

@@ -24,6 +24,8 @@ _COLOURS: dict[str, Colour] = {
 _OPACITY = {"target": 0.30, "neighbour": 0.22, "canal": 0.18, "cement": 1.0, "balloon": 0.7, "needle": 1.0}
 _LEVEL = 0.3
 _HALF_MM = 62.0
+"""Half the height of a still for one level; more when several levels do not fit."""
+_BEYOND_MM = 28.0
 _WINDOWS = ("vtkEGLRenderWindow", "vtkOSOpenGLRenderWindow", "vtkOpenGLRenderWindow")
 _LETTER_MM = 5.0
 
@@ -196,6 +198,14 @@ def _letters(scene: Scene3D, renderer: Any) -> list[tuple[Any, NDArray[np.float6
     return made
 
 
+def _half_height(scene: Scene3D) -> float:
+    """Return half the height, mm, that shows every treated level with its neighbours' edges."""
+    own = [bone.mesh.points_lps for bone in scene.bones if bone.kind == "target"]
+    if not own:
+        return _HALF_MM
+    return max(_HALF_MM, float(np.abs((np.concatenate(own) - scene.centre_lps) @ scene.axes_lps[2]).max()) + _BEYOND_MM)
+
+
 def _taken(
     window: Any, renderer: Any, scene: Scene3D, look: Look, letters: list[tuple[Any, NDArray[np.float64]]]
 ) -> Pixels:
@@ -203,6 +213,7 @@ def _taken(
     from vtkmodules.vtkRenderingCore import vtkWindowToImageFilter
 
     arrays: Any = numpy_support  # untyped
+    half = _half_height(scene)
     away = np.array([look.from_left, look.from_posterior, look.from_superior]) @ scene.axes_lps
     away /= np.linalg.norm(away)
     for actor, axis in letters:
@@ -210,10 +221,10 @@ def _taken(
         size = float(np.linalg.norm(seen))
         # A direction that points at the viewer would stand in front of the spine: left out.
         actor.SetVisibility(size > 0.35)
-        actor.SetPosition(*(scene.centre_lps + (_HALF_MM - _LETTER_MM) * seen / max(size, 1e-9)))
+        actor.SetPosition(*(scene.centre_lps + (half - _LETTER_MM) * seen / max(size, 1e-9)))
     camera = renderer.GetActiveCamera()
     camera.ParallelProjectionOn()
-    camera.SetParallelScale(_HALF_MM)
+    camera.SetParallelScale(half)
     camera.SetFocalPoint(*scene.centre_lps)
     camera.SetPosition(*(scene.centre_lps + 500.0 * away))
     camera.SetViewUp(*scene.axes_lps[2])
