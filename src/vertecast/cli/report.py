@@ -1,4 +1,4 @@
-"""``vertecast report``: the surgeon's report of a run folder."""
+"""``vertecast report``: the surgeon's report, the patient's pages and the film of a run folder."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,7 @@ def report(
     as_json: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
-    """Write report.html (with an interactive 3-D view, offline) and report.pdf from what a run folder holds.
+    """Write the surgeon's report (HTML with a 3-D view, PDF) and the patient's pages and film of a run folder.
 
     Example: vertecast report run
     """

@@ -13,12 +13,15 @@ if TYPE_CHECKING:
 
 HTML, PDF, FILM = "patient.html", "patient.pdf", "walkthrough.mp4"
 _REMEDY = "install the extra with: pip install 'vertecast[report]'"
+_PICTURES = "walk-through pictures"
 _NEEDED = {
     HTML: ("jinja2", "PIL"),
     PDF: ("jinja2", "PIL", "weasyprint"),
-    "walk-through pictures": ("vtkmodules", "PIL"),
+    _PICTURES: ("vtkmodules", "PIL"),
     FILM: ("imageio_ffmpeg", "vtkmodules", "PIL"),
 }
+PATIENT_ARTEFACTS = (*_NEEDED,)
+"""What may be noted as skipped."""
 
 
 def missing_for_patient() -> dict[str, str]:
@@ -48,12 +51,12 @@ def write_patient_pages(run: "RunFolder", staging: Path, record: Record) -> dict
     case = patient_case(run)
     played: tuple[Played, ...] = ()
     absent, outputs = "", {}
-    if "walk-through pictures" not in missing:
+    if _PICTURES not in missing:
         try:
             with record.stage("Drawing the walk-through"):
                 played = play(case, words, record.observer)
         except VertecastError as exc:
-            record.skip("walk-through pictures", str(exc))
+            record.skip(_PICTURES, str(exc))
     if not played:
         absent = words.say("ui.absent", what=words.say("heading.pictures"))
     if played and FILM not in missing:

@@ -1,4 +1,4 @@
-"""Write the surgeon's report of a run folder: ``report.html`` and ``report.pdf``, and say so in its manifest."""
+"""Write the report of a run folder, the surgeon's and the patient's, and say so in its manifest."""
 
 import json
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from typing import Any
 from vertecast.core.observer import SILENT, Observer
 from vertecast.pipeline.folder import MANIFEST, run_folder, write_json
 from vertecast.pipeline.manifest import Record
+from vertecast.pipeline.patient_pages import PATIENT_ARTEFACTS, write_patient_pages
 
 HTML, PDF = "report.html", "report.pdf"
 _REMEDY = "install the extra with: pip install 'vertecast[report]'"
@@ -75,6 +76,7 @@ def report_case(folder: Path, observer: Observer = SILENT) -> Reported:
             with record.stage("Setting the PDF"):
                 report.write_pdf(staging / PDF)
             outputs[PDF] = "the surgeon's report on A4"
+        outputs |= write_patient_pages(run, staging, record)
         if "manifest" in run.documents:
             write_json(staging / MANIFEST, _continued(folder, record, outputs))
     return Reported(folder, tuple(outputs), tuple(record.skipped))
@@ -87,7 +89,7 @@ def _continued(folder: Path, record: Record, outputs: dict[str, str]) -> dict[st
     files = {one["file"]: one for one in (*before["outputs"], *now["outputs"])}
     names = {stage["name"] for stage in now["run"]["stages"]}
     stages = [one for one in before["run"]["stages"] if one["name"] not in names]
-    artefacts = (*_NEEDED,)
+    artefacts = (*_NEEDED, *PATIENT_ARTEFACTS)
     kept = [one for one in before["skipped"] if one["artefact"] not in artefacts]
     return {
         **before,

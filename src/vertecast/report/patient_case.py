@@ -25,7 +25,7 @@ class PatientCase:
 
     Parameters
     ----------
-    levels : planned or simulated, craniocaudally
+    levels : planned or simulated, else judged, else fractured; craniocaudally
     procedures : what was planned or simulated
     possible : what may be done by the selection rules and the plan; both, where both are possible
     """
@@ -108,7 +108,7 @@ class PatientCase:
 def patient_case(run: RunFolder) -> PatientCase:
     """Read a run folder with the eyes of the patient pages."""
     planned = set(_levels(run, "plan")) | set(_levels(run, "simulation"))
-    levels = tuple(name for name in run.levels if name in planned) or run.levels
+    levels = tuple(name for name in run.levels if name in planned) or run.levels or _fractured(run)
     procedures = {str(run.level("plan", name).get("procedure")) for name in levels}
     procedures.add(str(run.document("simulation").get("procedure")))
     done = tuple(one for one in PROCEDURES if one in procedures)
@@ -128,6 +128,12 @@ def quantity(document: Any) -> Quantity | None:
     value = float(document["value"])
     low, high = document.get("low"), document.get("high")
     return Quantity(value, value if low is None else float(low), value if high is None else float(high))
+
+
+def _fractured(run: RunFolder) -> tuple[str, ...]:
+    """Return the levels with a fracture by height, for a run that only measured."""
+    graded = ((str(one.get("level")), (one.get("genant") or {}).get("grade")) for one in run.vertebrae())
+    return tuple(level for level, grade in graded if grade is not None and grade >= 1)
 
 
 def _levels(run: RunFolder, document: str) -> tuple[str, ...]:

@@ -82,6 +82,7 @@ def make_patient_page(
     html = template.render(
         words=words,
         say=words.say,
+        lead=words.say("ui.lead" if case.run.document("simulation") else "ui.lead_scan"),
         case_id=case.run.case_id,
         css=Markup(_fonts() + _text("patient.css")),
         script=Markup(_text("patient.js")),

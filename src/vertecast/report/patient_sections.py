@@ -6,7 +6,7 @@ from typing import Any
 
 from vertecast.core.parameters import read_toml
 from vertecast.report.case_report_run import Document
-from vertecast.report.patient_case import PROCEDURES, PatientCase
+from vertecast.report.patient_case import PROCEDURES, PatientCase, quantity
 from vertecast.report.patient_drawings import dots, timeline
 from vertecast.report.patient_questions import questions, route_names, stances
 from vertecast.report.patient_words import Catalogue
@@ -30,11 +30,12 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Paragraphs (``kind`` is p), a list (ul, ol), risks, or a drawing (figure); a heading of its own if it has one."""
+    """Paragraphs (``kind`` is p), a list (ul, ol), risks, or a drawing (figure); with a heading and a note to it."""
 
     kind: str
     items: tuple[Item, ...]
     heading: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ def _about(told: Told) -> Iterator[Block]:
 def _fracture(told: Told) -> Iterator[Block]:
     case, words = told.case, told.words
     if not case.levels:
-        yield Block("p", (Item(words.say("ui.absent", what=words.say("heading.fracture"))),))
+        yield Block("p", (Item(words.say("fracture.no_level")),))
         return
     for name in case.levels:
         lines = [words.say("fracture.which", level=words.level(name)), _loss(told, name)]
@@ -122,6 +123,11 @@ def _fracture(told: Told) -> Iterator[Block]:
         if bulge is not None:
             lines.append(words.say("fracture.posterior_wall", mm=f"{bulge:.0f}"))
         yield Block("p", tuple(Item(line) for line in lines))
+    stature = quantity(case.run.document("spine").get("stature_lost_mm"))
+    if stature is not None and stature.low > 0:
+        said = {"mm": stature.value, "low": stature.low, "high": stature.high}
+        text = words.say("fracture.stature", **{name: f"{value:.0f}" for name, value in said.items()})
+        yield Block("p", (Item(text),))
     yield told.p("fracture.lying", "fracture.common")
 
 
@@ -203,9 +209,8 @@ def _recovery(told: Told) -> Iterator[Block]:
         statements = case.care(topic)
         items = tuple(Item(_statement(words, topic, one), told.sources.cite(one["source"])) for one in statements)
         heading = words.say(f"recovery.{topic}_topic")
-        if len({item.text for item in items}) > 1:
-            heading = f"{heading} ({words.say('ui.two_sources')})"
-        yield Block("ul", items, heading)
+        differ = len({item.text for item in items}) > 1
+        yield Block("ul", items, heading, words.say("ui.two_sources") if differ else "")
     yield Block("figure", (Item("", drawing=_timeline(told)),))
 
 

@@ -78,7 +78,7 @@ def play(case: PatientCase, words: Catalogue, observer: Observer = SILENT) -> tu
     notice = words.say("ui.film_notice")
     with quiet_display(), stage(SCENE) as made:
         far = _far_bones(case, scene)
-        furnish(made, scene, far, _surroundings(case, scene))
+        furnish(made, scene, case, far, _surroundings(case, scene))
         theatre = Theatre(made, case, words, scene, far, read_x_rays(case))
         observer.begin("Drawing the walk-through", len(told))
         played = []

@@ -64,6 +64,8 @@ def _captions(case: PatientCase, words: Catalogue, key: str) -> tuple[str, ...]:
 
 
 def _spine(case: PatientCase, words: Catalogue) -> tuple[str, ...]:
+    if not case.levels:
+        return words.lines("chapter.spine.captions_no_level")
     named = words.joined(tuple(words.level(name) for name in case.levels))
     return words.lines("chapter.spine.captions", level=named)
 

@@ -203,7 +203,7 @@ def cement(theatre: Theatre, share: float) -> Pixels:
     injected = theatre.case.injected_ml()
     if known and injected is not None:
         text = theatre.words.say("ui.millilitres", ml=millilitres(part * injected))
-        picture = tagged(picture, (150.0, SCENE[1] - 50.0), text)
+        picture = tagged(picture, (190.0, SCENE[1] - 50.0), text)
     if theatre.x_rays:
         index = min(int(_clipped(share / 0.9) * (len(theatre.x_rays) - 1) + 1e-6), len(theatre.x_rays) - 1)
         picture = inset(picture, theatre.x_rays[index], theatre.words.say("ui.xray"))
@@ -279,11 +279,12 @@ def expected_endplate(case: PatientCase, level: str) -> NDArray[np.float64] | No
     return np.array(corners)
 
 
-def furnish(stage: Stage, scene: Scene3D, far: tuple[Bone, ...], bodies: dict[str, Mesh]) -> None:
+def furnish(stage: Stage, scene: Scene3D, case: PatientCase, far: tuple[Bone, ...], bodies: dict[str, Mesh]) -> None:
     """Put everything on the stage that stays: bones, more bones of the scan, needles, drawn bodies and the room."""
     for bone in (*scene.bones, *far):
         if bone.kind != "canal":
-            stage.put(f"bone/{bone.kind}/{bone.name}", bone.mesh, TREATED if bone.kind == "target" else BONE)
+            own = bone.kind == "target" or bone.name in case.levels
+            stage.put(f"bone/{'target' if own else 'other'}/{bone.name}", bone.mesh, TREATED if own else BONE)
     for needle_ in scene.needles:
         stage.put(f"needle/{needle_.name}", tube_mesh(needle_.outer_lps, needle_.tip_lps, needle_.radius_mm), STEEL)
     for name, mesh in bodies.items():
