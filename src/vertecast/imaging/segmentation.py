@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from vertecast.core.parameters import read_toml
 from vertecast.imaging.dicom import read_series
 from vertecast.imaging.dicom_files import DICOM_ERRORS, Source, found_sources, number, read_header, text
 from vertecast.imaging.dicom_series import Frame, chosen_series, frames_of
+from vertecast.imaging.grid import Grid
 from vertecast.imaging.labels import kept, level_named
 from vertecast.imaging.limits import Limits
 from vertecast.imaging.raster import checked_grid, decoding, thickness_warnings
@@ -189,69 +191,126 @@ def write_dicom_seg(path: Path, labels: LabelMap, source: Path, *, series: str |
     InputError
         If ``source`` is not DICOM, lacks the identifiers that a reference needs, or highdicom is not installed.
     """
-    try:
-        import highdicom
-    except ImportError as exc:
-        raise InputError(f"{path} needs highdicom; install vertecast[dicom]") from exc
+    headers = source_headers(path, source, series=series)
+    upright = reoriented(labels, *canonical_order(labels.grid))
+    array = np.zeros(upright.labels.shape, np.uint8)
+    for segment, value in enumerate(upright.values.values(), start=1):
+        array[upright.labels == value] = segment
+    kinds = [_level_kind(one) for one in upright.values]
+    return _write_segments(path, array, upright.grid, headers, kinds)
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentKind:
+    """What a segment is: its label, and category and type as (code, scheme, meaning)."""
+
+    label: str
+    category: tuple[str, str, str]
+    type: tuple[str, str, str]
+
+
+def write_dicom_mask_seg(
+    path: Path, mask: NDArray[np.bool_], grid: Grid, source: Path, kind: SegmentKind, *, series: str | None = None
+) -> Path:
+    """Write one mask, on a grid of its own, as a DICOM SEG beside the CT series; see :func:`write_dicom_seg`.
+
+    Parameters
+    ----------
+    mask : (nx, ny, nz), at least one voxel true
+    grid : where its voxels are; it may lie obliquely to the CT
+
+    Raises
+    ------
+    InputError
+        As :func:`write_dicom_seg`, and if the mask is empty.
+    """
+    if not mask.any():
+        raise InputError(f"{path}: no voxel is {kind.label}, and an empty segment is not written; leave it out")
+    headers = source_headers(path, source, series=series)
+    if np.linalg.det(grid.directions) < 0:
+        turned = grid.lps_from_voxel.matrix.copy()
+        turned[:3, 3] += turned[:3, 2] * (mask.shape[2] - 1)
+        turned[:3, 2] *= -1
+        mask, grid = mask[:, :, ::-1], Grid.from_affine(mask.shape, turned)
+    return _write_segments(path, mask.astype(np.uint8), grid, headers, [kind])
+
+
+def source_headers(path: Path, source: Path, *, series: str | None = None) -> list[Dataset]:
+    """Return the headers, without pixels, of every slice of a CT series that ``path`` shall refer to.
+
+    Raises
+    ------
+    InputError
+        If ``source`` is not DICOM, lacks the identifiers that a reference needs, or highdicom is not installed.
+    """
+    if find_spec("highdicom") is None:
+        raise InputError(f"{path} needs highdicom; install vertecast[dicom]")
     chosen, _ = chosen_series(str(source), read_series(Path(source)), series)
     files = list(dict.fromkeys(frame.source for frame in chosen.frames))
     headers = [header for one in files if (header := read_header(one)) is not None]
     for keyword in ("SOPInstanceUID", "SOPClassUID", "SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID"):
         if any(text(header, keyword) is None for header in headers):
             raise InputError(f"{source} lacks {keyword}, which a DICOM SEG refers to; write NIfTI or .seg.nrrd instead")
-    made = _segmentation(highdicom, labels, headers)
-    with atomic_path(Path(path)) as temporary:
-        made.save_as(temporary)
-    return Path(path)
+    return headers
 
 
-def _segmentation(highdicom: Any, labels: LabelMap, headers: list[Dataset]) -> Any:
-    upright = reoriented(labels, *canonical_order(labels.grid))
-    array = np.zeros(upright.labels.shape, np.uint8)
-    for segment, value in enumerate(upright.values.values(), start=1):
-        array[upright.labels == value] = segment
+def _write_segments(
+    path: Path, array: NDArray[np.uint8], grid: Grid, headers: list[Dataset], kinds: list[SegmentKind]
+) -> Path:
+    import highdicom
+
     # highdicom counts slices, rows, columns; our axes are columns, rows, slices.
-    affine = upright.grid.lps_from_voxel.matrix[:, [2, 1, 0, 3]]
+    affine = grid.lps_from_voxel.matrix[:, [2, 1, 0, 3]]
     volume = highdicom.Volume(
         array=np.ascontiguousarray(array.T),
         affine=affine,
         coordinate_system="PATIENT",
         frame_of_reference_uid=headers[0].FrameOfReferenceUID,
     )
-    version = metadata.version("vertecast")
+    vertebrae = kinds[0].label.startswith("vertebrae")
     with decoding("DICOM SEG"):
-        return highdicom.seg.Segmentation(
+        made = highdicom.seg.Segmentation(
             source_images=headers,
             pixel_array=volume,
             segmentation_type="BINARY",
-            segment_descriptions=[_description(highdicom, k, one) for k, one in enumerate(upright.values, start=1)],
+            segment_descriptions=[_description(highdicom, k, one) for k, one in enumerate(kinds, start=1)],
             series_instance_uid=generate_uid(),
-            series_number=900,
+            series_number=900 if vertebrae else 901,
             sop_instance_uid=generate_uid(),
             instance_number=1,
             manufacturer="Vertecast",
             manufacturer_model_name="Vertecast",
-            software_versions=version,
+            software_versions=metadata.version("vertecast"),
             device_serial_number="0",
-            content_label="VERTEBRAE",
-            content_description="Vertebra labels; research and education",
+            content_label="VERTEBRAE" if vertebrae else "SIMULATED",
+            content_description=f"{'Vertebra labels' if vertebrae else kinds[0].label}; research and education"[:64],
         )
+    with atomic_path(Path(path)) as temporary:
+        made.save_as(temporary)
+    return Path(path)
 
 
-def _description(highdicom: Any, segment: int, level: Level) -> Any:
+def _level_kind(level: Level) -> SegmentKind:
     codes = load_codes()
-    coded = highdicom.sr.CodedConcept
     code = codes.codes.get(level)
-    kind = coded(codes.parent, "SCT", "Vertebra") if code is None else coded(code, "SCT", f"{level} vertebra")
+    kind = (codes.parent, "SCT", "Vertebra") if code is None else (code, "SCT", f"{level} vertebra")
+    return SegmentKind(f"vertebrae_{level}", ("123037004", "SCT", "Anatomical Structure"), kind)
+
+
+def _description(highdicom: Any, segment: int, kind: SegmentKind) -> Any:
+    coded = highdicom.sr.CodedConcept
+    vertebra = kind.label.startswith("vertebrae")
     return highdicom.seg.SegmentDescription(
         segment_number=segment,
-        segment_label=f"vertebrae_{level}",
-        segmented_property_category=coded("123037004", "SCT", "Anatomical Structure"),
-        segmented_property_type=kind,
-        algorithm_type="SEMIAUTOMATIC",
+        segment_label=kind.label,
+        segmented_property_category=coded(*kind.category),
+        segmented_property_type=coded(*kind.type),
+        algorithm_type="SEMIAUTOMATIC" if vertebra else "AUTOMATIC",
         algorithm_identification=highdicom.AlgorithmIdentificationSequence(
-            name="given label map",
-            family=coded("123109", "DCM", "Manual Processing"),
+            name="given label map" if vertebra else "Vertecast simulation",
+            family=coded("123109", "DCM", "Manual Processing")
+            if vertebra
+            else coded("physics", "99VERTECAST", "Simulation of physics"),
             version=metadata.version("vertecast"),
         ),
     )
