@@ -194,7 +194,9 @@ def advance_heat(
         float(np.sum(run.heat * (end.extent - state.extent))),
         run.lost,
     )
-    return HeatRun(end, HeatReport(run.steps, run.rejected, run.stages, run.least, run.most), balance)
+    report = HeatReport(run.steps, run.rejected, run.stages, run.least, run.most)
+    del run.cells, run.rates  # a ring with the run: it would keep every array until the collector runs
+    return HeatRun(end, report, balance)
 
 
 class _Run:
