@@ -3,6 +3,7 @@
 from html import escape
 
 _INK, _PALE, _ACCENT = "#10303f", "#d5e0e5", "#b4511b"
+_STEP = 200
 
 
 def dots(count: int, label: str) -> str:
@@ -29,10 +30,10 @@ def dots(count: int, label: str) -> str:
 
 def timeline(steps: tuple[tuple[str, str], ...], label: str) -> str:
     """Return steps along a line: (when, what) each, at most six."""
-    width = 160 * len(steps)
+    width = _STEP * len(steps)
     parts = [f'<line x1="20" y1="30" x2="{width - 20}" y2="30" stroke="{_INK}" stroke-width="4"/>']
     for k, (when, what) in enumerate(steps):
-        x = 80 + 160 * k
+        x = _STEP // 2 + _STEP * k
         parts.append(f'<circle cx="{x}" cy="30" r="11" fill="{_ACCENT}" stroke="#fff" stroke-width="3"/>')
         parts.append(_text(x, 66, when, bold=True))
         parts += [_text(x, 88 + 19 * n, line, bold=False) for n, line in enumerate(_wrapped(what, 20))]
