@@ -44,7 +44,10 @@ def test_each_section_reads_at_sixth_grade_or_below(section: str) -> None:
 
 
 def test_the_grade_can_fail() -> None:
-    assert grade(["Percutaneous augmentation of osteoporotic compression fractures necessitates fluoroscopic guidance."]) > 12
+    assert (
+        grade(["Percutaneous augmentation of osteoporotic compression fractures necessitates fluoroscopic guidance."])
+        > 12
+    )
 
 
 def test_only_a_few_words_are_left_out_and_all_are_explained() -> None:
@@ -125,7 +128,9 @@ def test_nothing_is_promised_and_no_claim_is_made_on_length_of_life() -> None:
     for key, text in WORDS.sentences():
         if key in {"benefits.not_life", "benefits.pain"}:
             continue
-        assert not re.search(r"live longer|surviv|mortal|pain[- ]free|will (?:cure|heal|relieve|take away)", text, re.I), key
+        assert not re.search(
+            r"live longer|surviv|mortal|pain[- ]free|will (?:cure|heal|relieve|take away)", text, re.I
+        ), key
     assert "do not promise" in WORDS.say("benefits.pain")
 
 
