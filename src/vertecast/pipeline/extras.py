@@ -2,7 +2,11 @@
 
 from importlib.util import find_spec
 
-EXTRAS = {"report": ("matplotlib", "imageio_ffmpeg"), "dicom": ("highdicom",)}
+EXTRAS = {
+    "report": ("matplotlib", "imageio_ffmpeg", "vtkmodules"),
+    "dicom": ("highdicom",),
+    "fhir": ("fhir",),
+}
 """The modules that tell whether an extra is installed."""
 
 

@@ -18,6 +18,7 @@ from vertecast.imaging.nifti import read_nifti
 
 Document = dict[str, Any]
 
+NO_CASE_ID = "case without an id"
 DOCUMENTS = ("manifest", "spine", "indication", "plan", "simulation", "outcome")
 _MADE_BY = {
     "manifest": "any command with --out",
@@ -56,7 +57,7 @@ class RunFolder:
             return str(manifest["case_id"])
         inputs = {one["role"]: one["sha256"] for one in manifest.get("inputs", [])}
         sha = inputs.get("ct") or inputs.get("labels")
-        return f"case-{sha[:8]}" if sha else "case without an id"
+        return f"case-{sha[:8]}" if sha else NO_CASE_ID
 
     @property
     def levels(self) -> tuple[str, ...]:

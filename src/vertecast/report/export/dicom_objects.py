@@ -13,6 +13,7 @@ from vertecast.imaging.read import read_labels
 from vertecast.imaging.segmentation import SegmentKind, source_headers, write_dicom_mask_seg, write_dicom_seg
 from vertecast.report.case_report_run import RunFolder
 from vertecast.report.export.cement_voxels import cement_voxels
+from vertecast.report.export.inputs import run_input
 from vertecast.report.export.measurements import export_codes
 
 _STUDY = (
@@ -39,12 +40,12 @@ def source_ct(run: RunFolder) -> Path:
     InputError
         If the CT is gone, has changed, or is no DICOM.
     """
-    return _input(run, "ct")
+    return run_input(run, "ct")
 
 
 def export_vertebrae_seg(run: RunFolder, path: Path) -> Path:
     """Write the run's vertebra labels as a DICOM SEG of the source study."""
-    return write_dicom_seg(path, read_labels(_input(run, "labels")), source_ct(run))
+    return write_dicom_seg(path, read_labels(run_input(run, "labels")), source_ct(run))
 
 
 def export_cement_seg(run: RunFolder, level: str, path: Path) -> Path:
@@ -93,13 +94,6 @@ def export_pdf(run: RunFolder, path: Path, *, pdf: str = "report.pdf") -> Path:
     one.SourceInstanceSequence = [_reference(header)]
     with atomic_path(path) as temporary:
         one.save_as(temporary, enforce_file_format=True)
-    return path
-
-
-def _input(run: RunFolder, role: str) -> Path:
-    path, why = run.input_path(role)
-    if path is None:
-        raise InputError(f"{why}; run the case again with its {role} in place")
     return path
 
 
