@@ -1,7 +1,7 @@
 """Compares: leak mass by viscosity (Habib 2010) and the mix of leak routes (139 vertebrae) with the model's.
 
-Values, bands and misses are listed in docs/validation/cement.md; nothing of the model was chosen to meet them. The tests
-hold fast what is met.
+Values, bands and misses are listed in docs/validation/cement.md; nothing of the model was chosen to meet them. The
+tests hold fast what is met.
 """
 
 from collections.abc import Iterator
