@@ -6,6 +6,7 @@ from typing import Any
 
 from vertecast.core.levels import Level
 from vertecast.devices.carm import View, true_ap, true_lateral
+from vertecast.devices.catalogue import catalogue, find
 from vertecast.fluoro.body import Body
 from vertecast.fluoro.fluoroscope import Fluoroscope
 from vertecast.fluoro.radiograph import Options
@@ -18,14 +19,16 @@ from vertecast.pipeline.folder import MANIFEST, write_json
 from vertecast.pipeline.manifest import NOTICE, Record
 from vertecast.procedure.fields import level_fields, level_summary
 from vertecast.procedure.lift_outcome import lift_fields, lift_summary, measured_moments
+from vertecast.procedure.lift_scene import balloon_scene, displaced_volume
 from vertecast.procedure.scene import filling_time, scene_at
-from vertecast.procedure.state import State
+from vertecast.procedure.state import LevelState, State
 from vertecast.procedure.vertebroplasty import Practice
 
 SCHEMA = "vertecast/simulation/1"
 SIMULATION, EVENTS = "simulation.json", "events.jsonl"
 _SHARES = (0, 25, 50, 75, 100)
 _COLUMNS = 768
+_CONTRAST = "iodine-300"
 _PULSES = 6
 """Pulses with the scene at rest before a still is kept, so that lag and frame averaging have settled."""
 
@@ -125,8 +128,30 @@ def _stills(state: State, practice: Practice, volume: Volume, staging: Path, rec
     body = Body(volume, settings.physics, settings.tissue)
     (staging / "fluoro").mkdir()
     outputs: dict[str, str] = {}
-    for name in state.levels:
+    for name, level in state.levels.items():
         outputs |= _level_stills(state, name, practice, (body, settings), staging)
+        if level.lift is not None:
+            outputs |= _lift_stills(level, name, (volume, settings), staging)
+    return outputs
+
+
+def _lift_stills(level: LevelState, name: Level, room: tuple[Volume, Settings], staging: Path) -> dict[str, str]:
+    """Take AP and lateral stills of the tools before and after they are filled, the bone where it then is."""
+    volume, settings = room
+    assert level.lift is not None
+    carm, frame = settings.carm.binned(_COLUMNS), level.bed.site.vert_from_lps
+    contrast = find(catalogue().contrasts, _CONTRAST).values
+    outputs = {}
+    for moment in ("prone", "inflated"):
+        body = Body(displaced_volume(level.lift, moment, volume), settings.physics, settings.tissue)
+        scene = balloon_scene(level.lift, moment, tuple(level.tools.values()), contrast, settings.physics.materials)
+        for label, pose in (("ap", true_ap(frame)), ("lateral", true_lateral(frame))):
+            scope = Fluoroscope(body, View(carm, pose), settings=settings, options=Options(marks=True))
+            for _ in range(_PULSES):
+                seen = scope.frame(scene)
+            file = f"fluoro/{name}_{label}_balloon_{moment}.png"
+            write_png(staging / file, seen.pixels, {"Software": "Vertecast", "Description": NOTICE})
+            outputs[file] = f"{name}: {label} view of the cavity tools, {moment}"
     return outputs
 
 

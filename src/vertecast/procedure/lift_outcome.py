@@ -96,17 +96,24 @@ def displaced_labels(lift: Lift, state: CavityState, labels: LabelMap) -> LabelM
     shape = tuple(int(n) for n in (high - low) * finer)
     grid = Grid.from_affine(shape, labels.grid.lps_from_voxel.matrix @ scale)
     moved = Displacement.of(level, state)
-    out = np.zeros(shape, labels.labels.dtype)
+    far = float(np.abs(moved.nodes).max()) * np.sqrt(3.0) + float(labels.grid.spacing.max())
     coefficients = ndimage.spline_filter(distance, 3, output=np.float32)
+    out = np.zeros(shape, labels.labels.dtype)
     corner = (np.asarray(level.corner) - 0.5)[:, None]
     for i in range(shape[0]):
         index = np.indices((1, *shape[1:])).reshape(3, -1).T + np.array([i, 0, 0])
-        source = moved.before(level.places(grid.to_lps(index)).T)
-        lps = site.grid.to_lps((source / site.voxel_mm + corner).T)
-        there = labels.grid.to_voxel(lps).T - low[:, None]
-        inside = ndimage.map_coordinates(coefficients, there, order=3, mode="nearest", prefilter=False) > 0
-        out[i] = np.where(inside.reshape(shape[1:]), labels.values[site.level], 0)
+        lps = grid.to_lps(index)
+        still = _sampled(coefficients, labels.grid.to_voxel(lps).T - low[:, None])
+        near = np.abs(still) < far  # the rest cannot have changed sides
+        source = moved.before(level.places(lps[near]).T)
+        there = site.grid.to_lps((source / site.voxel_mm + corner).T)
+        still[near] = _sampled(coefficients, labels.grid.to_voxel(there).T - low[:, None])
+        out[i] = np.where(still.reshape(shape[1:]) > 0, labels.values[site.level], 0)
     return LabelMap(out, grid, {site.level: labels.values[site.level]}, labels.dialect)
+
+
+def _sampled(coefficients: NDArray[np.float32], index: Field) -> NDArray[np.float32]:
+    return np.asarray(ndimage.map_coordinates(coefficients, index, order=3, mode="nearest", prefilter=False))
 
 
 def measured_moments(lift: Lift, labels: LabelMap) -> dict[str, MeasuredVertebra | str]:
