@@ -19,6 +19,8 @@ from typer.testing import CliRunner
 
 from vertecast.cli import app
 from vertecast.core.errors import InputError
+from vertecast.imaging.write import write_nifti
+from vertecast.pipeline import report as stage
 from vertecast.pipeline.report import report_case
 from vertecast.report import case_report as composer
 from vertecast.report import scene3d
@@ -54,15 +56,17 @@ def words(html: str) -> str:
 
 @pytest.fixture
 def flat(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the 3-D view out, where it is not what is tested."""
+    """Leave the 3-D view and the patient's pages out, where they are not what is tested."""
     monkeypatch.setattr(composer, "_scene", lambda run: (None, [], "not asked for"))
+    monkeypatch.setattr(stage, "write_patient_pages", lambda run, staging, record: {})
 
 
 @pytest.fixture
 def slim(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the stills' rendering out."""
+    """Leave the stills' rendering and the patient's pages out."""
     grey = np.full((8, 8, 3), 200, np.uint8)
     monkeypatch.setattr(scene3d, "scene_pictures", lambda scene: [grey] * len(scene3d.LOOKS))
+    monkeypatch.setattr(stage, "write_patient_pages", lambda run, staging, record: {})
 
 
 @pytest.fixture(scope="module")
@@ -295,8 +299,6 @@ def test_command_writes_both_and_continues_the_manifest(small_run: Path, tmp_pat
 def test_missing_library_is_said_not_raised(
     small_run: Path, tmp_path: Path, flat: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vertecast.pipeline import report as stage
-
     run = tmp_path / "run"
     shutil.copytree(small_run, run)
     monkeypatch.setattr(stage, "missing_for_report", lambda: {"report.pdf": "install libpango-1.0-0"})
@@ -305,6 +307,17 @@ def test_missing_library_is_said_not_raised(
     assert json.loads((run / "manifest.json").read_text(encoding="utf-8"))["skipped"] == [
         {"artefact": "report.pdf", "reason": "install libpango-1.0-0"}
     ]
+
+
+def test_a_missing_system_library_names_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(name: str) -> None:
+        raise OSError(f"cannot load library for {name}")
+
+    monkeypatch.setattr(stage, "import_module", load)
+    missing = stage.missing_for_report()
+    assert missing["report.pdf"].endswith("install libpango-1.0-0 and libpangoft2-1.0-0")
+    assert "install libegl1" in missing["3-D view"]
+    assert "report.html" not in missing
 
 
 def test_these_checks_can_fail(small_report: CaseReport) -> None:
@@ -317,3 +330,50 @@ def test_these_checks_can_fail(small_report: CaseReport) -> None:
     imsave(png, whole[:, ::-1], format="png")
     assert panel_centre(png.getvalue(), 2)[0] < 0.45  # the axial panel, mirrored, is the last one
     assert any(isinstance(block, Folded) for section in small_report.sections for block in section.blocks)
+
+
+def with_balloon(run: Path) -> None:
+    """Add what a kyphoplasty writes: the balloon's arrival, its events, and what was lifted."""
+    arrival, grid = read_run_folder(run).field(LEVEL, "cement_arrival_s") or (None, None)
+    assert arrival is not None
+    write_nifti(run / "fields" / LEVEL / "balloon_arrival_s.nii.gz", arrival - 200.0, grid)
+    steps = [{"injected_ml": v, "pressure_bar": p, "lift_mm": h} for v, p, h in ((0.5, 3.0, 0.1), (2.0, 9.0, 2.5))]
+    kinds = [*(("inflation", 100.0 + 30 * k, step) for k, step in enumerate(steps)), ("balloon_removed", 200.0, {})]
+    lines = [
+        json.dumps({"seq": 100 + k, "t_s": t, "level": LEVEL, "side": "left", "kind": kind, "data": data})
+        for k, (kind, t, data) in enumerate(kinds)
+    ]
+    with (run / "events.jsonl").open("a", encoding="utf-8") as stream:
+        stream.write("\n".join(lines) + "\n")
+    document = json.loads((run / "simulation.json").read_text(encoding="utf-8"))
+    moment = {"rise_mm": {"anterior": 2.54, "middle": 1.6, "posterior": 0.2}, "angle_deg": 3.1, "cavity_ml": [1.9]}
+    lift = {"moments": {"prone": moment}, "ended": {"left": "target_volume"}, "notes": ["half of it was lost again"]}
+    document["levels"][LEVEL]["lift"] = lift
+    (run / "simulation.json").write_text(json.dumps(document), encoding="utf-8")
+
+
+def test_a_kyphoplasty_shows_its_balloon(small_run: Path, tmp_path: Path, flat: None) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(small_run, run)
+    with_balloon(run)
+    balloon = sections_only(run).sections[5]
+    (chart,) = (block for block in balloon.blocks if isinstance(block, Chart))
+    assert chart.svg.count("<path") == 2
+    (table,) = (block for block in balloon.blocks if isinstance(block, Table))
+    assert table.rows == [("Prone", "2.5", "1.6", "0.2", "3.1", "1.9", "–")]
+    page = words(sections_only(run).html())
+    assert "L2 left: balloon inflated to 2.0 mL, 9.0 bar" in page
+    assert "balloon inflated to 0.5 mL" not in page  # of the steps only the last is told
+    assert "The inflation ended, left: target volume." in page
+
+
+def test_the_balloon_leaves_the_view_when_it_is_taken_out(small_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(small_run, run)
+    with_balloon(run)
+    scene = make_scene(read_run_folder(run))
+    assert scene is not None
+    balloon = next(one for one in scene.fillings if one.kind == "balloon")
+    assert balloon.until_s == 200.0
+    assert scene3d.filling_mesh(balloon, 180.0) is not None
+    assert scene3d.filling_mesh(balloon, 200.0) is None

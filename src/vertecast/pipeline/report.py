@@ -14,7 +14,12 @@ from vertecast.pipeline.patient_pages import PATIENT_ARTEFACTS, write_patient_pa
 
 HTML, PDF = "report.html", "report.pdf"
 _REMEDY = "install the extra with: pip install 'vertecast[report]'"
-_NEEDED = {HTML: ("jinja2", "matplotlib", "PIL"), "3-D view": ("vtkmodules",), PDF: ("weasyprint",)}
+_VIEW = "3-D view"
+_NEEDED = {HTML: ("jinja2", "matplotlib", "PIL"), _VIEW: ("vtkmodules",), PDF: ("weasyprint",)}
+_LOADED = {
+    _VIEW: ("vtkmodules.vtkRenderingOpenGL2", "install libegl1 and libgl1"),
+    PDF: ("weasyprint", "install libpango-1.0-0 and libpangoft2-1.0-0"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +42,16 @@ class Reported:
 def missing_for_report() -> dict[str, str]:
     """Return each artefact that cannot be made on this machine, with the remedy: asked before a long run.
 
-    The PDF's library needs Pango of the system, which only loading it shows.
+    The PDF needs Pango of the system and the 3-D view OpenGL, which only loading their libraries shows.
     """
     missing = {name: _REMEDY for name, modules in _NEEDED.items() if not all(find_spec(one) for one in modules)}
-    if PDF not in missing:
+    for name, (module, remedy) in _LOADED.items():
+        if name in missing:
+            continue
         try:
-            import_module("weasyprint")
-        except OSError as exc:
-            missing[PDF] = f"a system library is missing ({str(exc).splitlines()[0]}); install libpango-1.0-0"
+            import_module(module)
+        except (OSError, ImportError) as exc:
+            missing[name] = f"a system library is missing ({str(exc).splitlines()[0]}); {remedy}"
     return missing
 
 
@@ -65,13 +72,18 @@ def report_case(folder: Path, observer: Observer = SILENT) -> Reported:
         record.skip(artefact, remedy)
     if HTML in missing:
         return Reported(folder, (), tuple(record.skipped))
-    from vertecast.report.case_report import make_case_report
+    from vertecast.report.case_report import LARGEST_HTML_MB, make_case_report
 
     outputs = {HTML: "the surgeon's report with the interactive 3-D view"}
     with run_folder(folder) as staging:
         with record.stage("Composing the report"):
             report = make_case_report(run, observer)
             (staging / HTML).write_text(report.html(), encoding="utf-8")
+        size = (staging / HTML).stat().st_size / 1e6
+        if size > LARGEST_HTML_MB:
+            record.warn(
+                f"{HTML} has {size:.1f} MB, more than {LARGEST_HTML_MB:g}; report fewer levels for a smaller one"
+            )
         if PDF not in missing:
             with record.stage("Setting the PDF"):
                 report.write_pdf(staging / PDF)

@@ -107,9 +107,9 @@ def make_case_report(run: RunFolder, observer: Observer = SILENT) -> CaseReport:
 def _scene(run: RunFolder) -> tuple[Scene3D | None, list[tuple[str, Any]], str]:
     """Return the scene and its stills, or the reason why there is none."""
     try:
-        import vtkmodules.vtkCommonCore  # noqa: F401
+        import vtkmodules.vtkRenderingOpenGL2  # noqa: F401
     except ImportError as exc:
-        return None, [], f"vtk cannot be loaded ({exc}); install the extra with: pip install 'vertecast[report]'"
+        return None, [], f"vtk cannot be loaded ({exc})"
     from vertecast.report.scene3d import LOOKS, scene_pictures
     from vertecast.report.view3d import make_scene
 

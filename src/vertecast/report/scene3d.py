@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from vertecast.core.levels import Level
 from vertecast.report.view3d import Filling, Needle, Scene3D
 from vertecast.report.view3d_meshes import Mesh, contoured
 
@@ -27,7 +28,10 @@ _HALF_MM = 62.0
 """Half the height of a still for one level; more when several levels do not fit."""
 _BEYOND_MM = 28.0
 _WINDOWS = ("vtkEGLRenderWindow", "vtkOSOpenGLRenderWindow", "vtkOpenGLRenderWindow")
-_LETTER_MM = 5.0
+_LETTER_MM, _NAME_MM = 5.0, 14.0
+_LEVELS = frozenset(level.value for level in Level)
+Words = tuple[list[tuple[Any, NDArray[np.float64]]], list[tuple[Any, float]]]
+"""The letters of the directions with their axes, and the vertebrae's names with their heights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +78,8 @@ def scene_pictures(
     for needle in scene.needles:
         if needles or needle.from_s <= second <= needle.until_s:
             renderer.AddActor(_actor(_tube(needle), "needle"))
-    letters = _letters(scene, renderer)
-    pictures = [_taken(window, renderer, scene, look, letters) for look in looks]
+    words = (_letters(scene, renderer), _names(scene, renderer))
+    pictures = [_taken(window, renderer, scene, look, words) for look in looks]
     window.Finalize()
     return pictures
 
@@ -179,23 +183,39 @@ def _actor(poly: Any, kind: str) -> Any:
 
 def _letters(scene: Scene3D, renderer: Any) -> list[tuple[Any, NDArray[np.float64]]]:
     """Add the six directions as letters that always face the viewer; return each with its axis."""
-    from vtkmodules.vtkRenderingCore import vtkBillboardTextActor3D
-    from vtkmodules.vtkRenderingFreeType import vtkFreeTypeTools  # noqa: F401  (registers the fonts)
-
     made = []
     for name, axis in zip("LPS", scene.axes_lps, strict=True):
         for letter, sign in ((name, 1.0), ({"L": "R", "P": "A", "S": "I"}[name], -1.0)):
-            actor = vtkBillboardTextActor3D()
-            actor.SetInput(letter)
-            style = actor.GetTextProperty()
-            style.SetFontSize(26)
-            style.SetBold(True)
-            style.SetColor(0.11, 0.23, 0.33)
-            style.SetJustificationToCentered()
-            style.SetVerticalJustificationToCentered()
-            renderer.AddActor(actor)
-            made.append((actor, sign * axis))
+            made.append((_text(letter, renderer, 26, (0.11, 0.23, 0.33)), sign * axis))
     return made
+
+
+def _names(scene: Scene3D, renderer: Any) -> list[tuple[Any, float]]:
+    """Add the vertebrae's names; return each with its height, mm along the superior axis from the centre."""
+    named = [bone for bone in scene.bones if bone.name in _LEVELS]
+    return [
+        (
+            _text(bone.name, renderer, 20, (0.36, 0.40, 0.44)),
+            float((bone.middle_lps - scene.centre_lps) @ scene.axes_lps[2]),
+        )
+        for bone in named
+    ]
+
+
+def _text(words: str, renderer: Any, size: int, colour: Colour) -> Any:
+    from vtkmodules import vtkRenderingFreeType  # noqa: F401  (registers the fonts)
+    from vtkmodules.vtkRenderingCore import vtkBillboardTextActor3D
+
+    actor = vtkBillboardTextActor3D()
+    actor.SetInput(words)
+    style = actor.GetTextProperty()
+    style.SetFontSize(size)
+    style.SetBold(True)
+    style.SetColor(*colour)
+    style.SetJustificationToCentered()
+    style.SetVerticalJustificationToCentered()
+    renderer.AddActor(actor)
+    return actor
 
 
 def _half_height(scene: Scene3D) -> float:
@@ -206,9 +226,7 @@ def _half_height(scene: Scene3D) -> float:
     return max(_HALF_MM, float(np.abs((np.concatenate(own) - scene.centre_lps) @ scene.axes_lps[2]).max()) + _BEYOND_MM)
 
 
-def _taken(
-    window: Any, renderer: Any, scene: Scene3D, look: Look, letters: list[tuple[Any, NDArray[np.float64]]]
-) -> Pixels:
+def _taken(window: Any, renderer: Any, scene: Scene3D, look: Look, words: Words) -> Pixels:
     from vtkmodules.util import numpy_support
     from vtkmodules.vtkRenderingCore import vtkWindowToImageFilter
 
@@ -216,6 +234,13 @@ def _taken(
     half = _half_height(scene)
     away = np.array([look.from_left, look.from_posterior, look.from_superior]) @ scene.axes_lps
     away /= np.linalg.norm(away)
+    letters, names = words
+    superior = scene.axes_lps[2]
+    leftwards = np.cross(away, superior)
+    for actor, height in names:
+        place = height * superior + (half - _NAME_MM) * leftwards / max(float(np.linalg.norm(leftwards)), 1e-9)
+        actor.SetPosition(*(scene.centre_lps + place))
+        actor.SetVisibility(abs(height) < half - _NAME_MM and float(np.linalg.norm(leftwards)) > 0.6)
     for actor, axis in letters:
         seen = axis - away * float(axis @ away)
         size = float(np.linalg.norm(seen))

@@ -25,11 +25,12 @@ _FILLS = {"cement": "cement_arrival_s", "balloon": "balloon_arrival_s"}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bone:
-    """One surface; ``kind`` is target, neighbour or canal."""
+    """One surface; ``kind`` is target, neighbour or canal; its name stands at the height of ``middle_lps``, mm."""
 
     name: str
     kind: str
     mesh: Mesh
+    middle_lps: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,7 +125,7 @@ def _labelled_bones(run: RunFolder, labels: Any) -> tuple[Bone, ...]:
         own = level.value in run.levels
         mesh = mask_mesh(labels.mask(level), labels.grid, triangles=_OWN_TRIANGLES if own else _OTHER_TRIANGLES)
         if mesh is not None:
-            bones.append(Bone(level.value, "target" if own else "neighbour", mesh))
+            bones.append(Bone(level.value, "target" if own else "neighbour", mesh, _middle(run, level.value, mesh)))
     bones += [one for name in run.levels for one in _region_bones(run, name) if one.kind == "canal"]
     return tuple(bones)
 
@@ -143,8 +144,16 @@ def _region_bones(run: RunFolder, level: str) -> list[Bone]:
         mesh = mask_mesh(np.isin(regions, numbers), grid, triangles=triangles)
         if mesh is not None:
             names = {"target": level, "neighbour": f"neighbours of {level}", "canal": f"spinal canal at {level}"}
-            bones.append(Bone(names[kind], kind, mesh))
+            bones.append(Bone(names[kind], kind, mesh, _middle(run, names[kind], mesh)))
     return bones
+
+
+def _middle(run: RunFolder, name: str, mesh: Mesh) -> NDArray[np.float64]:
+    """Return a vertebra's body centre where it was measured, else the middle of its surface."""
+    frame = run.vertebra(name).get("frame")
+    if frame:
+        return np.array(frame["origin_lps_mm"], float)
+    return np.asarray(0.5 * (mesh.points_lps.min(axis=0) + mesh.points_lps.max(axis=0)))
 
 
 def _needles(run: RunFolder) -> list[Needle]:

@@ -41,6 +41,7 @@ def _bone(bone: Bone, centre: NDArray[np.float64]) -> dict[str, Any]:
     return {
         "name": bone.name,
         "kind": bone.kind,
+        "middle": _rounded(bone.middle_lps - centre),
         "points": _packed(points),
         "faces": _packed(bone.mesh.faces.astype("<u4" if wide else "<u2")),
         "wide": wide,

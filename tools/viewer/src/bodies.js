@@ -53,7 +53,7 @@ export async function boneMesh(bone, step, opacity) {
   geometry.computeVertexNormals();
   const mesh = new THREE.Mesh(geometry, glass(COLOURS[bone.kind], opacity));
   mesh.name = bone.name;
-  mesh.userData.kind = bone.kind;
+  mesh.userData = { kind: bone.kind, middle: bone.middle };
   mesh.renderOrder = bone.kind === "target" ? 3 : 2;
   return mesh;
 }

@@ -8,22 +8,22 @@ const PLAY_S = 12; // the whole timeline takes this long
 const OPACITY = { target: 0.22, neighbour: 0.14, canal: 0.16 };
 const RANGE = 1000;
 
-function letterSprite(letter) {
+function letterSprite(letter, size, colour) {
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = 128;
   const pen = canvas.getContext("2d");
-  pen.font = "600 84px system-ui, sans-serif";
+  pen.font = `600 ${letter.length > 1 ? 60 : 84}px system-ui, sans-serif`;
   pen.textAlign = "center";
   pen.textBaseline = "middle";
   pen.lineWidth = 14;
   pen.strokeStyle = "#f4f6f8";
   pen.strokeText(letter, 64, 68);
-  pen.fillStyle = "#1d3b53";
+  pen.fillStyle = colour;
   pen.fillText(letter, 64, 68);
   const map = new THREE.CanvasTexture(canvas);
   map.colorSpace = THREE.SRGBColorSpace;
   const sprite = new THREE.Sprite(new THREE.SpriteMaterial({ map, depthTest: false }));
-  sprite.scale.setScalar(11);
+  sprite.scale.setScalar(size);
   sprite.renderOrder = 9;
   return sprite;
 }
@@ -53,6 +53,8 @@ class View {
     this.bones = [];
     this.needles = [];
     this.fillings = [];
+    this.letters = [];
+    this.names = [];
   }
 
   async fill() {
@@ -71,8 +73,15 @@ class View {
     const reach = box.isEmpty() ? 60 : 0;
     for (const [letter, axis] of Object.entries(this.axes)) {
       const far = reach || Math.max(...cornersOf(box).map((corner) => corner.dot(axis)));
-      const sprite = letterSprite(letter);
+      const sprite = letterSprite(letter, 11, "#1d3b53");
       sprite.position.copy(axis).multiplyScalar(far + 9);
+      this.letters.push([sprite, axis]);
+      this.scene.add(sprite);
+    }
+    for (const bone of this.bones) {
+      if (!/^[CTLS]\d+$/.test(bone.name)) continue;
+      const sprite = letterSprite(bone.name, 11, "#5b6670");
+      this.names.push([sprite, new THREE.Vector3(...bone.userData.middle)]);
       this.scene.add(sprite);
     }
   }
@@ -125,6 +134,18 @@ class View {
     }
   }
 
+  /** Names stand beside their vertebrae at the picture's left; a direction that points at the viewer is left out. */
+  label() {
+    const towards = this.camera.position.clone().normalize();
+    const leftwards = new THREE.Vector3().crossVectors(towards, this.camera.up).normalize();
+    const lying = Math.abs(towards.dot(this.camera.up)) > 0.8;
+    for (const [sprite, axis] of this.letters) sprite.visible = Math.abs(axis.dot(towards)) < 0.93;
+    for (const [sprite, middle] of this.names) {
+      sprite.visible = !lying;
+      sprite.position.copy(this.camera.up).multiplyScalar(middle.dot(this.camera.up)).addScaledVector(leftwards, 62);
+    }
+  }
+
   draw() {
     const { clientWidth: width, clientHeight: height } = this.canvas;
     if (!width || !height) return;
@@ -132,6 +153,7 @@ class View {
     this.camera.aspect = width / height;
     this.camera.updateProjectionMatrix();
     this.light.position.copy(this.camera.position).addScaledVector(this.camera.up, this.size || 60);
+    this.label();
     this.renderer.render(this.scene, this.camera);
   }
 }
