@@ -32,6 +32,9 @@ _STUDY = (
 """What makes an object one of the patient's study: copied as it is, empty where the source has none."""
 
 
+_NOT_DICOM = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+
+
 def source_ct(run: RunFolder) -> Path:
     """Return the run's own DICOM CT.
 
@@ -40,7 +43,12 @@ def source_ct(run: RunFolder) -> Path:
     InputError
         If the CT is gone, has changed, or is no DICOM.
     """
-    return run_input(run, "ct")
+    path = run_input(run, "ct")
+    if path.name.endswith(_NOT_DICOM):
+        raise InputError(
+            "the run's CT is not DICOM, so it belongs to no study; run the case with the DICOM series as CT"
+        )
+    return path
 
 
 def export_vertebrae_seg(run: RunFolder, path: Path) -> Path:
@@ -69,13 +77,13 @@ def export_pdf(run: RunFolder, path: Path, *, pdf: str = "report.pdf") -> Path:
     InputError
         If the run holds no such PDF, or the source is not DICOM.
     """
-    report = run.path / pdf
+    source, report = source_ct(run), run.path / pdf
     if not report.is_file():
         raise InputError(f"{report} does not exist; write it with `vertecast report {run.path}`")
     content = report.read_bytes()
     if not content.startswith(b"%PDF"):
         raise InputError(f"{report} is no PDF; write it again with `vertecast report {run.path}`")
-    header = source_headers(path, source_ct(run))[0]
+    header = source_headers(path, source)[0]
     one, now = _of_study(header), datetime.now(UTC)
     one.SOPClassUID = one.file_meta.MediaStorageSOPClassUID = EncapsulatedPDFStorage
     one.Modality, one.ConversionType = "DOC", "WSD"

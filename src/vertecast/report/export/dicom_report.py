@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,9 @@ def export_sr(run: RunFolder, path: Path, *, seg: Path | None = None) -> Path:
     """Write the report as a Comprehensive 3D SR.
 
     One measurement group per level, at its SNOMED site and with its segment where ``seg`` has it. A value carries its
-    UCUM unit, its 95 % interval as lower and upper uncertainty, and how it was got as a comment. An unknown one is
-    absent: a comment of the group names it and the reason. Planned needles are 3-D polylines, entry to tip, in the
-    CT's frame of reference. What was simulated is not measured and is left out.
+    UCUM unit, its 95 % interval as lower and upper uncertainty, and as a comment its key and how it was got. An
+    unknown one is absent: a comment of the group names it and the reason. Planned needles are 3-D polylines, entry
+    to tip, in the CT's frame of reference. What was simulated is not measured and is left out.
 
     Notes
     -----
@@ -145,10 +146,9 @@ class _Writer:
                 _uncertainty(sr, "371886008", "+, range of upper measurement uncertainty", high - value, unit),
                 _uncertainty(sr, "371885007", "-, range of lower measurement uncertainty", value - low, unit),
             ]
-        if row.method:
-            children.append(self._comment(row.method, "HAS PROPERTIES"))
-        if children:
-            made[0].ContentSequence = sr.ContentSequence(children)
+        said = f"{row.quantity}: {row.method}" if row.method else row.quantity
+        children.append(self._comment(said, "HAS PROPERTIES"))
+        made[0].ContentSequence = sr.ContentSequence(children)
         return made
 
     def _comment(self, said: str, relationship: str) -> Any:
@@ -179,7 +179,18 @@ class _Writer:
 
     def _private(self, value: str, meaning: str) -> Any:
         scheme = export_codes()["private_scheme"]["designator"]
-        return self.highdicom.sr.CodedConcept(value, scheme, meaning[:64])
+        return self.highdicom.sr.CodedConcept(short_code(value), scheme, meaning[:64])
+
+
+def short_code(key: str) -> str:
+    """Return a key as a code value of at most 16 characters: itself, or its beginning and a digest of the whole.
+
+    The standard's long code values would hold it, but common readers look for short ones only.
+
+    >>> short_code("wedge_angle_deg"), short_code("heights_mm.anterior")
+    ('wedge_angle_deg', 'heights~86668cef')
+    """
+    return key if len(key) <= 16 else f"{key[:7]}~{sha256(key.encode()).hexdigest()[:8]}"
 
 
 def _site(sr: Any, level: str) -> Any:

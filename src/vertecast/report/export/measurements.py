@@ -67,8 +67,9 @@ def run_rows(run: RunFolder, documents: tuple[str, ...] = DOCUMENTS) -> tuple[Ro
             for one in run.vertebrae():
                 rows += _rows(name, str(one.get("level", "")), one, (), units)
         levels = document.get("levels")
-        for level in sorted(levels, key=level_rank) if isinstance(levels, dict) else ():
-            rows += _rows(name, level, levels[level], (), units)
+        if isinstance(levels, dict):
+            for level in sorted(levels, key=level_rank):
+                rows += _rows(name, level, levels[level], (), units)
         whole = {key: value for key, value in document.items() if key not in ("levels", "vertebrae")}
         rows += _rows(name, "", whole, (), units)
     return tuple(rows)

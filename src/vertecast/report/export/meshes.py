@@ -19,12 +19,12 @@ from vertecast.report.view3d_meshes import Mesh
 
 _SIDES = 32
 _COLOURS = {  # linear RGB and opacity
-    "target": (0.57, 0.40, 0.20, 0.45),
-    "neighbour": (0.49, 0.45, 0.38, 1.0),
+    "target": (0.70, 0.52, 0.30, 0.45),
+    "neighbour": (0.70, 0.64, 0.54, 1.0),
     "canal": (0.69, 0.37, 0.0, 0.35),
     "cement": (0.69, 0.13, 0.01, 1.0),
     "balloon": (0.03, 0.21, 0.64, 0.6),
-    "needle": (0.09, 0.12, 0.15, 1.0),
+    "needle": (0.30, 0.34, 0.38, 1.0),
 }
 # glTF: right-handed, +Y up, +Z to the viewer, metres. Left stays +X, superior becomes +Y, anterior +Z.
 GLTF_FROM_LPS_MM = 1e-3 * np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
@@ -137,7 +137,8 @@ def write_gltf(path: Path, parts: tuple[Part, ...]) -> Path:
     """
     if path.suffix != ".glb" or not parts:
         raise InputError(f"{path}: {len(parts)} surfaces; give at least one and a name that ends in .glb")
-    centre = np.round(np.mean([part.mesh.points_lps.mean(axis=0) for part in parts], axis=0), 3)
+    means = np.array([part.mesh.points_lps.mean(axis=0) for part in parts])
+    centre: NDArray[np.float64] = np.round(means.mean(axis=0), 3)
     root = np.eye(4)
     root[:3, :3] = GLTF_FROM_LPS_MM
     scene: dict[str, Any] = {
@@ -170,10 +171,12 @@ def _add_part(scene: dict[str, Any], binary: bytearray, part: Part, centre: NDAr
     points = (part.mesh.points_lps - centre).astype("<f4")
     position = _accessor(scene, binary, points, {"componentType": _FLOAT, "type": "VEC3"}, _VERTICES)
     scene["accessors"][position] |= {"min": points.min(axis=0).tolist(), "max": points.max(axis=0).tolist()}
+    normals = _smooth_normals(part.mesh).astype("<f4")
+    normal = _accessor(scene, binary, normals, {"componentType": _FLOAT, "type": "VEC3"}, _VERTICES)
     faces = part.mesh.faces.astype("<u4").ravel()
     indices = _accessor(scene, binary, faces, {"componentType": _UNSIGNED, "type": "SCALAR"}, _INDICES)
     primitive = {
-        "attributes": {"POSITION": position},
+        "attributes": {"POSITION": position, "NORMAL": normal},
         "indices": indices,
         "material": list(_COLOURS).index(part.kind),
     }
@@ -189,10 +192,20 @@ def _accessor(scene: dict[str, Any], binary: bytearray, array: NDArray[Any], kin
     return len(scene["accessors"]) - 1
 
 
+def _smooth_normals(mesh: Mesh) -> NDArray[np.float64]:
+    """Return the unit normal at each point, (n, 3): the mean of its triangles', by their area."""
+    a, b, c = (mesh.points_lps[mesh.faces[:, k]] for k in range(3))
+    normals = np.zeros_like(mesh.points_lps)
+    for k in range(3):
+        np.add.at(normals, mesh.faces[:, k], np.cross(b - a, c - a))
+    sizes = np.linalg.norm(normals, axis=1, keepdims=True)
+    unused = np.broadcast_to([0.0, 0.0, 1.0], normals.shape).copy()
+    return np.asarray(np.divide(normals, sizes, out=unused, where=sizes > 0))
+
+
 def _material(kind: str) -> dict[str, Any]:
     colour = list(_COLOURS[kind])
-    metal = 1.0 if kind == "needle" else 0.0
-    look = {"baseColorFactor": colour, "metallicFactor": metal, "roughnessFactor": 0.6}
+    look = {"baseColorFactor": colour, "metallicFactor": 0.0, "roughnessFactor": 0.6}
     made: dict[str, Any] = {"name": kind, "pbrMetallicRoughness": look}
     return made | ({"alphaMode": "BLEND", "doubleSided": True} if colour[3] < 1 else {})
 
