@@ -9,13 +9,14 @@ WORKERS ?= 2
 export OPENBLAS_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help demo test validate lint bench wheel system clean
+.PHONY: help demo test validate lint bench docs wheel system clean
 
 help:
 	@echo "make demo      a phantom patient with a fractured L1, measured (results in demo/)"
 	@echo "make test      everything: style, types, import rules, tests"
 	@echo "make validate  the long validations, recorded in docs/validation.md"
 	@echo "make bench     the benchmarks, written to docs/benchmarks.md"
+	@echo "make docs      the documentation site, in site/; a warning is an error"
 	@echo "make lint | wheel | clean"
 
 $(STAMP): pyproject.toml
@@ -59,6 +60,9 @@ validate: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
+
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 wheel: $(STAMP)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
