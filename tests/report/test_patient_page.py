@@ -1,4 +1,4 @@
-"""The patient's page says what its run folder holds: procedure, numbers, questions; it reads plainly and stands alone."""
+"""The patient's page says what its run folder holds, asks the case's own questions, reads plainly and stands alone."""
 
 import json
 import re

@@ -6,6 +6,8 @@ from typing import Any
 from vertecast.report.case_report_run import Document, RunFolder
 
 PROCEDURES = ("kyphoplasty", "vertebroplasty")
+OTHER_TOOL = "other_cavity_tool"
+"""A cavity made without a balloon: the steps are those of kyphoplasty."""
 LEAST_LEAK_ML = 0.001
 """Below this a route counts as dry: it is less than one voxel of the simulation."""
 
@@ -89,8 +91,33 @@ class PatientCase:
         return most
 
     def stopped_early(self) -> bool:
-        """Tell whether an injection ended for another reason than the planned volume."""
-        return any((e.get("data") or {}).get("reason") != "planned_volume" for e in self.run.events_of("stop"))
+        """Tell whether an injection ended for another reason than the planned volume; a balloon's stops do not count."""
+        injecting: set[tuple[Any, Any]] = set()
+        for event in self.run.events_of("injection_started", "injection_ended", "stop"):
+            needle = (event.get("level"), event.get("side"))
+            if event["kind"] == "injection_started":
+                injecting.add(needle)
+            elif event["kind"] == "injection_ended":
+                injecting.discard(needle)
+            elif needle in injecting and (event.get("data") or {}).get("reason") != "planned_volume":
+                return True
+        return False
+
+    def lifted_mm(self) -> tuple[float, float] | None:
+        """Return how far the tools lifted the bone, and what of it stayed when they were let go; None without them."""
+        found = []
+        for kind in ("inflation", "deflation"):
+            data = [event.get("data") or {} for event in self.run.events_of(kind)]
+            found.append(max((float(one["lift_mm"]) for one in data if "lift_mm" in one), default=None))
+        full, kept = found
+        return None if full is None or kept is None else (full, kept)
+
+    @property
+    def other_tool(self) -> bool:
+        """Whether the cavity is made by another tool than a balloon."""
+        return OTHER_TOOL in {str(self.run.level("plan", name).get("procedure")) for name in self.levels} | {
+            str(self.run.document("simulation").get("procedure"))
+        }
 
     def canal_degc(self) -> float | None:
         """Return the highest temperature beside the nerves."""
@@ -111,6 +138,8 @@ def patient_case(run: RunFolder) -> PatientCase:
     levels = tuple(name for name in run.levels if name in planned) or run.levels or _fractured(run)
     procedures = {str(run.level("plan", name).get("procedure")) for name in levels}
     procedures.add(str(run.document("simulation").get("procedure")))
+    if OTHER_TOOL in procedures:
+        procedures.add("kyphoplasty")
     done = tuple(one for one in PROCEDURES if one in procedures)
     choosable = set(done)
     for name in levels:

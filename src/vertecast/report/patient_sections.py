@@ -168,7 +168,7 @@ def _during(told: Told) -> Iterator[Block]:
     if case.accesses():
         lines.append(words.say("during.needles_two" if case.accesses() > 1 else "during.needles_one"))
     if case.main_procedure == "kyphoplasty":
-        lines.append(words.say("during.balloon"))
+        lines.append(words.say("during.tool" if case.other_tool else "during.balloon"))
     injected = case.injected_ml()
     if injected is not None:
         lines.append(words.say("during.cement", ml=f"{injected:.1f}", spoons=_spoons(words, injected)))
@@ -237,6 +237,9 @@ def _benefits(told: Told) -> Iterator[Block]:
     items = [Item(words.say("benefits.hold"), told.fact("benefits.hold"))]
     if "kyphoplasty" in (*told.case.procedures, *told.case.possible):
         items.append(Item(words.say("benefits.lift"), told.fact("benefits.lift")))
+    lifted = told.case.lifted_mm()
+    if lifted is not None:
+        items.append(Item(words.say("benefits.lift_model", gained=f"{lifted[0]:.1f}", kept=f"{lifted[1]:.1f}")))
     items += [Item(words.say(f"benefits.{key}")) for key in ("pain", "move", "not_life")]
     yield Block("ul", tuple(items))
 

@@ -98,7 +98,7 @@ class Catalogue:
         for part in key.split("."):
             found = found.get(part) if isinstance(found, Mapping) else None
         if not isinstance(found, kind):
-            raise ParameterError(f"the patient pages have no {key!r}; add it to data/patient/{self.language}.toml")
+            raise ParameterError(f"the patient pages have no key {key}; add it to data/patient/{self.language}.toml")
         return found
 
 

@@ -13,7 +13,7 @@ from vertecast.imaging.read import read_labels
 from vertecast.report.case_report_run import READ_ERRORS
 from vertecast.report.patient_case import PatientCase
 from vertecast.report.patient_words import Catalogue
-from vertecast.report.view3d import Bone, Scene3D, make_scene
+from vertecast.report.view3d import Scene3D, make_scene
 from vertecast.report.view3d_meshes import Mesh, mask_mesh
 from vertecast.report.walkthrough_body import body_mesh, carm_meshes, table_mesh
 from vertecast.report.walkthrough_chapters import Chapter, chapters
@@ -27,6 +27,7 @@ LONGEST_S = 60.0
 _CHAPTER_S = 7.0
 _STILL_SHARES = (0.0, 0.5, 1.0)
 _FAR_TRIANGLES = 3000
+_BALLOON_STEMS = ("lateral_balloon_prone", "lateral_balloon_inflated")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,7 +80,7 @@ def play(case: PatientCase, words: Catalogue, observer: Observer = SILENT) -> tu
     with quiet_display(), stage(SCENE) as made:
         far = _far_bones(case, scene)
         furnish(made, scene, case, far, _surroundings(case, scene))
-        theatre = Theatre(made, case, words, scene, far, read_x_rays(case))
+        theatre = Theatre(made, case, words, scene, far, read_x_rays(case), read_x_rays(case, _BALLOON_STEMS))
         observer.begin("Drawing the walk-through", len(told))
         played = []
         for number, chapter in enumerate(told, start=1):
@@ -126,22 +127,22 @@ def write_walkthrough(path: Path, played: tuple[Played, ...]) -> Path:
     return path
 
 
-def _far_bones(case: PatientCase, scene: Scene3D) -> tuple[Bone, ...]:
+def _far_bones(case: PatientCase, scene: Scene3D) -> dict[str, Mesh]:
     """Return the labelled vertebrae that the report's scene leaves out, so that the whole spine is seen."""
     path, _ = case.run.input_path("labels")
     if path is None:
-        return ()
+        return {}
     try:
         labels = read_labels(path)
     except READ_ERRORS:
-        return ()
+        return {}
     shown = {bone.name for bone in scene.bones}
     made = {
         level.value: mask_mesh(labels.mask(level), labels.grid, triangles=_FAR_TRIANGLES)
         for level in labels.values
         if level.value not in shown
     }
-    return tuple(Bone(name, "neighbour", mesh) for name, mesh in made.items() if mesh is not None)
+    return {name: mesh for name, mesh in made.items() if mesh is not None}
 
 
 def _surroundings(case: PatientCase, scene: Scene3D) -> dict[str, Mesh]:

@@ -24,15 +24,17 @@ class Chapter:
 def chapters(case: PatientCase, words: Catalogue) -> tuple[Chapter, ...]:
     """Return the steps of a case in order; vertebroplasty has no balloon."""
     keys = [key for key in KEYS if key != "balloon" or case.main_procedure == "kyphoplasty"]
-    return tuple(
-        Chapter(key, words.say(f"chapter.{key}.title"), _captions(case, words, key), words.say(f"chapter.{key}.more"))
-        for key in keys
-    )
+    made = []
+    for key in keys:
+        text = "tool" if key == "balloon" and case.other_tool else key
+        captions = _captions(case, words, key)
+        made.append(Chapter(key, words.say(f"chapter.{text}.title"), captions, words.say(f"chapter.{text}.more")))
+    return tuple(made)
 
 
-def has_balloon_field(case: PatientCase) -> bool:
-    """Tell whether the run holds the balloon's course."""
-    return any((case.run.path / "fields" / name / "balloon_arrival_s.nii.gz").is_file() for name in case.levels)
+def has_balloon_course(case: PatientCase) -> bool:
+    """Tell whether the run holds the course of the balloon, or of another tool that makes room."""
+    return any(case.run.events_of("inflation"))
 
 
 def expected_height_known(case: PatientCase) -> bool:
@@ -79,7 +81,8 @@ def _needle(case: PatientCase, words: Catalogue) -> tuple[str, ...]:
 
 
 def _balloon(case: PatientCase, words: Catalogue) -> tuple[str, ...]:
-    return words.lines("chapter.balloon.captions" + ("" if has_balloon_field(case) else "_none"))
+    text = "tool" if case.other_tool else "balloon"
+    return words.lines(f"chapter.{text}.captions" + ("" if has_balloon_course(case) else "_none"))
 
 
 def _cement(case: PatientCase, words: Catalogue) -> tuple[str, ...]:

@@ -4,9 +4,8 @@ A scene takes the set and a share of the chapter, 0 to 1, and gives the picture.
 the set as it needs it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from vertecast.report.patient_case import PatientCase, quantity
 from vertecast.report.patient_words import Catalogue
 from vertecast.report.scene3d import filling_mesh
-from vertecast.report.view3d import Bone, Filling, Scene3D, cement_progress
+from vertecast.report.view3d import Filling, Scene3D, cement_progress
 from vertecast.report.view3d_meshes import Mesh
 from vertecast.report.walkthrough_chapters import millilitres
 from vertecast.report.walkthrough_frame import SCENE, Pixels, clock, dashed, inset, listed, tagged
@@ -43,14 +42,16 @@ class Theatre:
     scene : the report's 3-D scene
     far : bones of the scan that it leaves out
     x_rays : lateral fluoroscopy stills in order of the injection
+    balloon_x_rays : such stills of the balloon, before and after it is filled
     """
 
     stage: Stage
     case: PatientCase
     words: Catalogue
     scene: Scene3D
-    far: tuple[Bone, ...]
+    far: Mapping[str, Mesh]
     x_rays: tuple[Pixels, ...]
+    balloon_x_rays: tuple[Pixels, ...]
 
     @property
     def centre(self) -> NDArray[np.float64]:
@@ -75,7 +76,9 @@ class Theatre:
     def whole(self) -> Shot:
         """Return the view of all bones of the scan, from the left and in front, standing."""
         away = LEFT - 0.45 * BEHIND
-        points = np.concatenate([bone.mesh.points_lps for bone in (*self.scene.bones, *self.far)])
+        points = np.concatenate(
+            [mesh.points_lps for mesh in (*(bone.mesh for bone in self.scene.bones), *self.far.values())]
+        )
         middle = (points.min(axis=0) + points.max(axis=0)) / 2
         return Shot(middle, away, ABOVE, max(_LEAST_SPINE_MM, 0.56 * float(np.ptp(points[:, 2]))))
 
@@ -183,7 +186,11 @@ def balloon(theatre: Theatre, share: float) -> Pixels:
         first, last = _times(known)
         second = first + (last - first) * _clipped(share / 0.75)
         theatre.fill("balloon", second, BALLOON, removed=share > 0.9)
-    return theatre.stage.picture(theatre.close(prone=True))
+    picture = theatre.stage.picture(theatre.close(prone=True))
+    if theatre.balloon_x_rays:
+        index = int(_clipped(share / 0.9) * (len(theatre.balloon_x_rays) - 1) + 1e-6)
+        picture = inset(picture, theatre.balloon_x_rays[index], theatre.words.say("ui.xray"))
+    return picture
 
 
 def cement(theatre: Theatre, share: float) -> Pixels:
@@ -279,12 +286,15 @@ def expected_endplate(case: PatientCase, level: str) -> NDArray[np.float64] | No
     return np.array(corners)
 
 
-def furnish(stage: Stage, scene: Scene3D, case: PatientCase, far: tuple[Bone, ...], bodies: dict[str, Mesh]) -> None:
+def furnish(
+    stage: Stage, scene: Scene3D, case: PatientCase, far: Mapping[str, Mesh], bodies: Mapping[str, Mesh]
+) -> None:
     """Put everything on the stage that stays: bones, more bones of the scan, needles, drawn bodies and the room."""
-    for bone in (*scene.bones, *far):
-        if bone.kind != "canal":
-            own = bone.kind == "target" or bone.name in case.levels
-            stage.put(f"bone/{'target' if own else 'other'}/{bone.name}", bone.mesh, TREATED if own else BONE)
+    known = {bone.name: bone.mesh for bone in scene.bones if bone.kind != "canal"}
+    targets = {bone.name for bone in scene.bones if bone.kind == "target"} | set(case.levels)
+    for name, mesh in (known | dict(far)).items():
+        own = name in targets
+        stage.put(f"bone/{'target' if own else 'other'}/{name}", mesh, TREATED if own else BONE)
     for needle_ in scene.needles:
         stage.put(f"needle/{needle_.name}", tube_mesh(needle_.outer_lps, needle_.tip_lps, needle_.radius_mm), STEEL)
     for name, mesh in bodies.items():
@@ -292,12 +302,12 @@ def furnish(stage: Stage, scene: Scene3D, case: PatientCase, far: tuple[Bone, ..
         stage.put(name, mesh, shade, 0.34 if name.startswith("body/") else 1.0)
 
 
-def read_x_rays(case: PatientCase) -> tuple[Pixels, ...]:
-    """Return the lateral stills of the first simulated level, cut to squares."""
+def read_x_rays(case: PatientCase, stems: tuple[str, ...] = ("lateral_[0-9]",)) -> tuple[Pixels, ...]:
+    """Return lateral stills of the first level that has them, cut to squares; those of each stem by name."""
     from PIL import Image
 
     for level in case.levels:
-        files: tuple[Path, ...] = case.run.pictures("fluoro", f"{level}_lateral")
+        files = tuple(file for stem in stems for file in case.run.pictures("fluoro", f"{level}_{stem}"))
         if files:
             return tuple(_square(np.asarray(Image.open(file).convert("RGB"))) for file in files)
     return ()
