@@ -39,7 +39,7 @@ def write_dicom_run(base: Path) -> tuple[Path, Path]:
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     manifest["run"]["paths"]["ct"] = str(series)
     manifest["inputs"][0]["sha256"] = digest(series).sha256
-    manifest["software"]["python"] = "3.11"
+    manifest["software"]["python"], manifest["notice"] = "3.11", "Research and education; not a medical device."
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     (folder / "report.pdf").write_bytes(PDF)
     return folder, series
