@@ -37,6 +37,28 @@ class Cut:
     low_high: tuple[tuple[str, str], tuple[str, str]]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """What is drawn over the bone in three planes.
+
+    Parameters
+    ----------
+    values : (nx, ny, nz) along left, posterior and superior; NaN where the bone is shown instead
+    spacing : (3,), mm
+    centre : (3,), the cell through which the planes go
+    limits : of the colours
+    contours : lines at these values
+    """
+
+    values: NDArray[np.floating]
+    spacing: NDArray[np.float64]
+    centre: NDArray[np.intp]
+    label: str
+    colours: Any
+    limits: tuple[float, float]
+    contours: tuple[float, ...] = ()
+
+
 CUTS = (
     Cut("axial", 2, (0, 1), (("R", "L"), ("A", "P"))),
     Cut("coronal", 1, (0, 2), (("R", "L"), ("I", "S"))),
@@ -109,8 +131,9 @@ def cement_picture(run: RunFolder, level: str) -> bytes | None:
     began = float(np.nanmin(arrival[0]))
     when = np.where(amount[0] > _SHOWN, arrival[0] - began, np.nan)
     centre = _centroid(np.nan_to_num(amount[0]))
-    scale = ("cement arrived, s after the first", _CEMENT, 0.0, max(1.0, float(np.nanmax(when, initial=1.0))))
-    return _three_planes(run, level, when, arrival[1], centre, scale, ())
+    last = max(1.0, float(np.nanmax(when, initial=1.0)))
+    shown = Shown(when, arrival[1], centre, "cement arrived, s after the first", _CEMENT, (0.0, last))
+    return _three_planes(run, level, shown)
 
 
 def temperature_picture(run: RunFolder, level: str, isotherms: Sequence[float] = (45.0, 50.0, 60.0)) -> bytes | None:
@@ -121,9 +144,10 @@ def temperature_picture(run: RunFolder, level: str, isotherms: Sequence[float] =
     hottest = np.array(np.unravel_index(int(np.nanargmax(found[0])), found[0].shape))
     amount = _field(run, level, "cement_fraction")
     centre = _centroid(np.nan_to_num(amount[0])) if amount is not None and np.nansum(amount[0]) > 0 else hottest
-    scale = ("peak temperature, °C", "inferno", 37.0, float(np.nanmax(found[0])))
-    shown = np.where(found[0] > _WARM_DEGC, found[0], np.nan)
-    return _three_planes(run, level, shown, found[1], centre, scale, isotherms)
+    warm = np.where(found[0] > _WARM_DEGC, found[0], np.nan)
+    limits = (37.0, float(np.nanmax(found[0])))
+    shown = Shown(warm, found[1], centre, "peak temperature, °C", "inferno", limits, tuple(isotherms))
+    return _three_planes(run, level, shown)
 
 
 def _field(run: RunFolder, level: str, stem: str) -> tuple[NDArray[np.float32], NDArray[np.float64]] | None:
@@ -145,25 +169,17 @@ def _centroid(weights: NDArray[np.floating]) -> NDArray[np.intp]:
     return np.asarray(np.rint(np.average(places, axis=0, weights=weights[tuple(places.T)])), np.intp)
 
 
-def _three_planes(
-    run: RunFolder,
-    level: str,
-    shown: NDArray[np.floating],
-    spacing: NDArray[np.float64],
-    centre: NDArray[np.intp],
-    scale: tuple[str, Any, float, float],
-    contours: Sequence[float],
-) -> bytes:
-    label, colours, low, high = scale
+def _three_planes(run: RunFolder, level: str, over: Shown) -> bytes:
+    shown, centre = over.values, over.centre
     density, regions = _field(run, level, "density_k2hpo4_mg_cm3"), _field(run, level, "regions")
     figure = Figure(figsize=(11.0, 3.9), dpi=110, facecolor="white", layout="constrained")
     panels = figure.subplots(1, 3)
-    lines = [edge * np.arange(size) for edge, size in zip(spacing, shown.shape, strict=True)]
+    lines = [edge * np.arange(size) for edge, size in zip(over.spacing, shown.shape, strict=True)]
     image = None
     for panel, cut in zip(panels, CUTS, strict=True):
         box = _box(regions[0] if regions is not None else shown, cut, lines)
         first, second = (lines[a] for a in cut.across)
-        half = float(spacing[0]) / 2
+        half = float(over.spacing[0]) / 2
         extent = (first[0] - half, first[-1] + half, second[0] - half, second[-1] + half)
 
         def layer(field: NDArray[Any], cut: Cut = cut) -> NDArray[np.float64]:
@@ -171,19 +187,27 @@ def _three_planes(
 
         if density is not None:
             panel.imshow(layer(density[0]), cmap="gray", vmin=-100.0, vmax=600.0, extent=extent, origin="lower")
-        image = panel.imshow(layer(shown), cmap=colours, vmin=low, vmax=high, extent=extent, origin="lower", alpha=0.85)
+        image = panel.imshow(
+            layer(shown),
+            cmap=over.colours,
+            vmin=over.limits[0],
+            vmax=over.limits[1],
+            extent=extent,
+            origin="lower",
+            alpha=0.85,
+        )
         if regions is not None:
             for numbers, colour in (((_BODY, 2), _OWN), ((_CANAL,), _HEIGHT)):
                 mask = layer(np.isin(regions[0], numbers))
                 if mask.any():
                     panel.contour(first, second, mask, levels=[0.5], colors=colour, linewidths=0.9)
-        _isotherms(panel, (first, second), layer(np.nan_to_num(shown, nan=0.0)), contours)
+        _isotherms(panel, (first, second), layer(np.nan_to_num(shown, nan=0.0)), over.contours)
         (a, b), (c, d) = cut.low_high
         flip = cut.name == "axial"
         _finish(panel, cut.name, (a, b, d if flip else c, c if flip else d), box, flip=flip)
     assert image is not None
     bar = figure.colorbar(image, ax=panels, shrink=0.85, pad=0.01)
-    bar.set_label(label, fontsize=8)
+    bar.set_label(over.label, fontsize=8)
     bar.ax.tick_params(labelsize=7)
     return _png(figure)
 

@@ -142,7 +142,7 @@ class View {
     for (const [sprite, axis] of this.letters) sprite.visible = Math.abs(axis.dot(towards)) < 0.93;
     for (const [sprite, middle] of this.names) {
       sprite.visible = !lying;
-      sprite.position.copy(this.camera.up).multiplyScalar(middle.dot(this.camera.up)).addScaledVector(leftwards, 62);
+      sprite.position.copy(this.camera.up).multiplyScalar(middle.dot(this.camera.up)).addScaledVector(leftwards, 78);
     }
   }
 
