@@ -10,6 +10,10 @@ from vertecast.cli.answer import JsonFlag, QuietFlag, answering
 
 def report(
     folder: Annotated[Path, typer.Argument(help="Run folder of `vertecast run`, `plan`, `simulate` or `measure`.")],
+    export: Annotated[
+        bool,
+        typer.Option("--export", help="Also write DIR/export: DICOM SEG, SR and PDF, FHIR, STL, glTF, Slicer, CSV."),
+    ] = False,
     as_json: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
@@ -21,4 +25,11 @@ def report(
         from vertecast.pipeline.report import report_case
 
         made = report_case(folder, answer.observer)
-        answer.give(made.as_json(), *(f"Report: {folder / name}" for name in made.files))
+        said, lines = made.as_json(), [f"Report: {folder / name}" for name in made.files]
+        if export:
+            from vertecast.pipeline.export import export_case
+
+            exported = export_case(folder, answer.observer)
+            said["export"] = exported.as_json()
+            lines += [f"Export: {folder / name}" for name in exported.files]
+        answer.give(said, *lines)

@@ -111,6 +111,22 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
         export_case(tmp_path)
 
 
+def test_the_command_exports_when_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from typer.testing import CliRunner
+
+    from vertecast.cli import app
+    from vertecast.pipeline import report
+
+    folder = write_run(tmp_path / "run", tmp_path / "in")
+    monkeypatch.setattr(report, "report_case", lambda folder, _: report.Reported(folder, (), ()))  # has its own tests
+    without = CliRunner().invoke(app, ["report", str(folder), "--json"])
+    assert "export" not in json.loads(without.stdout)
+    assert not (folder / "export").exists()
+    told = CliRunner().invoke(app, ["report", str(folder), "--export", "--json", "--quiet"])
+    assert told.exit_code == 0, told.output
+    assert "export/measurements.csv" in {one["file"] for one in json.loads(told.stdout)["export"]["files"]}
+
+
 def test_a_damaged_field_costs_only_its_own_files(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", tmp_path / "in")
     (folder / "fields" / LEVEL / "cement_fraction.nii.gz").write_bytes(b"no image")
