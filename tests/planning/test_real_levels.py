@@ -1,7 +1,6 @@
 """Proves on a real CT's labels: mirrored anatomy gives mirrored plans, a patient turned by the affine turned ones.
 
-Given the measurements, mirrored or turned with the patient, the plan follows to 1e-3 mm. When everything is measured
-again from the label map it follows as well as frame and pedicles do, and how well that is, is held here too.
+Everything is measured again from the moved label map, and every needle of every plan follows to 1e-3 mm.
 """
 
 from collections.abc import Mapping
@@ -14,7 +13,6 @@ import pytest
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from vertecast.core.frames import LPS, Transform
 from vertecast.core.levels import Level
 from vertecast.core.sides import Side
 from vertecast.imaging.grid import Grid
@@ -37,7 +35,6 @@ TURN = Rotation.from_euler("xyz", [7.0, -6.0, 9.0], degrees=True).as_matrix()
 MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
 POSE = np.eye(4)
 POSE[:3, :3], POSE[:3, 3] = TURN, [21.0, -13.0, 5.0]
-BEST = (Approach.TRANSPEDICULAR, Target.OWN_HALF)
 Way = tuple[Side, Approach, Target]
 Measured = tuple[Anatomy, Mapping[Side, Pedicle], Canal]
 
@@ -89,25 +86,6 @@ def measured(folder: Path) -> Measured:
     return measure(*one_level(folder))
 
 
-def moved(found: Measured, world: NDArray[np.float64]) -> Measured:
-    """Move what was measured, without measuring again; a mirror exchanges the sides."""
-    anatomy, pedicles, canal = found
-    mirrored = np.linalg.det(world) < 0
-    inside = MIRROR if mirrored else np.eye(4)
-    frame = Transform(inside @ anatomy.vert_from_lps.matrix @ np.linalg.inv(world), anatomy.vert_from_lps.target, LPS)
-    arrays = {k: moved_array(getattr(anatomy, k), anatomy.grid, world) for k in ("mask", "body", "arch")}
-    turned = replace(anatomy, grid=moved_grid(anatomy.grid, world), vert_from_lps=frame, **arrays)
-    both = {}
-    for side, p in pedicles.items():
-        assert p.isthmus_lps is not None
-        assert p.axis_lps is not None
-        place = world[:3, :3] @ p.isthmus_lps + world[:3, 3]
-        new = side.other if mirrored else side
-        both[new] = replace(p, side=new, isthmus_lps=place, axis_lps=world[:3, :3] @ p.axis_lps)
-    assert canal.canal_mask is not None
-    return turned, both, replace(canal, canal_mask=moved_array(canal.canal_mask, anatomy.grid, world))
-
-
 def planned(found: Measured) -> dict[Way, NeedlePath]:
     """Plan what was measured; the needles by side, approach and target."""
     plan = plan_level(make_site(*found, RULES), LevelAim(tool=G11), RULES)
@@ -133,22 +111,10 @@ def farthest(first: dict[Way, NeedlePath], second: dict[Way, NeedlePath], world:
 
 @pytest.mark.parametrize("world", [MIRROR, POSE], ids=["mirrored", "turned"])
 def test_the_plan_follows_the_patient(data_dir: Path, world: NDArray[np.float64]) -> None:
-    first, second = plan_as_it_is(data_dir), planned(moved(measured(data_dir), world))
-    assert len(first) >= 2
-    assert farthest(first, second, world) < 1e-3
-
-
-@pytest.mark.parametrize("world", [MIRROR, POSE], ids=["mirrored", "turned"])
-def test_measured_again_the_plan_follows_as_well_as_the_measurement(data_dir: Path, world: NDArray[np.float64]) -> None:
-    """Frame and isthmus of a real vertebra, measured again, move by tenths of a millimetre, and the chosen plan too.
-
-    A path beside the pedicle may settle somewhere else when they move, so the chosen plan's needles alone are held.
-    """
     labels, grid, number = one_level(data_dir)
     again = planned(measure(moved_array(labels, grid, world), moved_grid(grid, world), number))
-    chosen = [{way: n for way, n in plan.items() if way[1:] == BEST} for plan in (plan_as_it_is(data_dir), again)]
-    assert len(chosen[0]) == 2
-    assert farthest(chosen[0], chosen[1], world) < 0.5
+    assert len(again) >= 2
+    assert farthest(plan_as_it_is(data_dir), again, world) < 1e-3
 
 
 def test_these_checks_can_fail(data_dir: Path) -> None:
