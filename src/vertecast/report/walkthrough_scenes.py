@@ -30,7 +30,7 @@ _LEAST_SPINE_MM = 75.0
 _SLIDE_MM = 75.0
 LEFT, BEHIND, ABOVE = np.eye(3)
 _FACING = 0.75 * LEFT - BEHIND
-_PERSON_MM, _ASIDE_MM = 930.0, 680.0
+_PERSON_MM, _ASIDE_MM, _BELOW_MM = 1040.0, 760.0, 60.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,7 +132,7 @@ def spine(theatre: Theatre, share: float) -> Pixels:
     theatre.set_needles(None)
     theatre.set_bones(1.0, 1.0)
     theatre.set_body("standing", 0.34 * (1.0 - _eased(share, 0.2, 0.6)))
-    far = Shot(theatre.centre - 110.0 * ABOVE, _FACING, ABOVE, _PERSON_MM)
+    far = Shot(theatre.centre - _BELOW_MM * ABOVE, _FACING, ABOVE, _PERSON_MM)
     return theatre.stage.picture(far.towards(theatre.whole(), _clipped(share / 0.85)))
 
 
@@ -249,7 +249,7 @@ def home(theatre: Theatre, share: float) -> Pixels:
     theatre.set_body("standing", 0.34 * away)
     # The person stands to the left, so that the list has room.
     aside = np.cross(ABOVE, _FACING) / np.linalg.norm(_FACING)
-    far = Shot(theatre.centre - 110.0 * ABOVE + _ASIDE_MM * aside, _FACING, ABOVE, _PERSON_MM)
+    far = Shot(theatre.centre - _BELOW_MM * ABOVE + _ASIDE_MM * aside, _FACING, ABOVE, _PERSON_MM)
     picture = theatre.stage.picture(theatre.whole().towards(far, _clipped((share - 0.2) / 0.7)))
     return listed(picture, _next_days(theatre)) if share > 0.5 else picture
 
