@@ -1,6 +1,6 @@
 """One increment of a cavity walk: equilibrium on the present shape, then walls and material move; or nothing at all."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,22 +47,27 @@ class Step:
     memory: tuple[Array, Array]
 
 
-@dataclass(eq=False)
 class Stage:
     """The way from a state to a goal: how far the next increment goes.
 
     ``rate`` is the volume (mm³) by which a cavity's wall moves one voxel at its fastest point; learnt on the way.
     """
 
-    goal: Goal
-    control: WalkControl
-    spacing: tuple[float, float, float]
-    steered: NDArray[np.bool_]
-    begin: tuple[Array, float]
-    rate: Array
-    at: float = 0.0
-    step: float = 0.0
-    _last: Array = field(default_factory=lambda: np.zeros(0))
+    def __init__(
+        self,
+        *,
+        goal: Goal,
+        control: WalkControl,
+        spacing: tuple[float, float, float],
+        steered: NDArray[np.bool_],
+        begin: tuple[Array, float],
+        rate: Array,
+        at: float,
+    ) -> None:
+        self.goal, self.control, self.spacing = goal, control, spacing
+        self.steered, self.begin, self.rate = steered, begin, rate
+        self.at, self.step = at, 0.0
+        self._last: Array = np.zeros(0)
 
     def done(self, state: CavityState) -> bool:
         """Tell whether the goal is reached."""
@@ -115,7 +120,15 @@ def stage(problem: CavityProblem, state: CavityState, goal: Goal, control: WalkC
     steered = np.array([volume is not None for volume in goal.volumes])
     begin = (np.array(state.pressures), state.load)
     still = not np.any(~steered) and state.load == goal.load
-    return Stage(goal, control, problem.spacing, steered, begin, np.array(rates), at=1.0 if still else 0.0)
+    return Stage(
+        goal=goal,
+        control=control,
+        spacing=problem.spacing,
+        steered=steered,
+        begin=begin,
+        rate=np.array(rates),
+        at=1.0 if still else 0.0,
+    )
 
 
 def body_of(problem: CavityProblem, state: CavityState) -> CutBody:
