@@ -173,6 +173,14 @@ def test_dcmtk_reads_the_report_and_the_pdf(exports: Path, tmp_path: Path) -> No
     assert (tmp_path / "r.pdf").read_bytes().startswith(PDF)
 
 
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools is not installed")
+@pytest.mark.parametrize("name", OBJECTS)
+def test_the_standards_checker_finds_no_error(exports: Path, name: str) -> None:
+    told = subprocess.run(["dciodvfy", str(exports / "dicom" / name)], capture_output=True, text=True, check=False)
+    found = [line for line in (told.stdout + told.stderr).splitlines() if line.startswith(("Error", "Warning"))]
+    assert [line for line in found if "<99VERTECAST>" not in line] == []  # a private scheme is no defined term
+
+
 def test_what_cannot_be_made_is_refused(small_run: Path, dicom_run: DicomRun, tmp_path: Path) -> None:
     nifti = read_run_folder(small_run)
     with pytest.raises(InputError, match="CT is not DICOM"):
