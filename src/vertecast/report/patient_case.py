@@ -91,7 +91,7 @@ class PatientCase:
         return most
 
     def stopped_early(self) -> bool:
-        """Tell whether an injection ended for another reason than the planned volume; a balloon's stops do not count."""
+        """Tell whether an injection ended before the planned volume was in; a balloon's stops do not count."""
         injecting: set[tuple[Any, Any]] = set()
         for event in self.run.events_of("injection_started", "injection_ended", "stop"):
             needle = (event.get("level"), event.get("side"))

@@ -26,6 +26,8 @@ RATE = 10
 LONGEST_S = 60.0
 _CHAPTER_S = 7.0
 _STILL_SHARES = (0.0, 0.5, 1.0)
+_FILLED_SHARES = (0.0, 0.4, 0.85)
+"""For the balloon, which is out again at the end: on paper it must be seen."""
 _FAR_TRIANGLES = 3000
 _BALLOON_STEMS = ("lateral_balloon_prone", "lateral_balloon_inflated")
 
@@ -44,9 +46,10 @@ class Played:
     pictures: tuple[Pixels, ...]
 
     def stills(self) -> tuple[Pixels, ...]:
-        """Return the beginning, the middle and the end."""
+        """Return three moments, the last being the one that stands alone on paper."""
         last = len(self.pictures) - 1
-        return tuple(self.pictures[round(share * last)] for share in _STILL_SHARES)
+        shares = _FILLED_SHARES if self.chapter.key == "balloon" else _STILL_SHARES
+        return tuple(self.pictures[round(share * last)] for share in shares)
 
     def frames(self) -> Iterator[Pixels]:
         """Yield the film's frames: the movement, then the end at rest, captions changing in between."""
@@ -85,8 +88,12 @@ def play(case: PatientCase, words: Catalogue, observer: Observer = SILENT) -> tu
         played = []
         for number, chapter in enumerate(told, start=1):
             draw, moments = SCENES[chapter.key]
-            pictures = tuple(draw(theatre, k / (moments - 1)) for k in range(moments))
-            played.append(Played(chapter, Heading(number, len(told), chapter.title, notice), pictures))
+            resting = {round(share * (moments - 1)) for share in (*_STILL_SHARES, *_FILLED_SHARES)}
+            pictures = []
+            for k in range(moments):
+                made.smooth(k in resting)
+                pictures.append(draw(theatre, k / (moments - 1)))
+            played.append(Played(chapter, Heading(number, len(told), chapter.title, notice), tuple(pictures)))
             observer.advance()
     return tuple(played)
 

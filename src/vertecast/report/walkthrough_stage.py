@@ -75,7 +75,6 @@ class Stage:
         self._renderer.SetGradientBackground(True)
         self._renderer.SetBackground(*_GROUND_LOW)
         self._renderer.SetBackground2(*_GROUND_HIGH)
-        self._renderer.UseFXAAOn()
         for place, strength in (((-0.6, 0.8, 1.0), 0.85), ((0.9, -0.1, 0.5), 0.35)):
             light: Any = vtkLight()
             light.SetLightTypeToCameraLight()
@@ -115,6 +114,10 @@ class Stage:
         if opacity is not None:
             style.SetOpacity(opacity)
             style.SetBackfaceCulling(opacity < 1.0)
+
+    def smooth(self, on: bool) -> None:
+        """Smooth the edges or not: it doubles the time of a picture, and a moving one does not need it."""
+        self._renderer.SetUseFXAA(on)
 
     def names(self, prefix: str = "") -> list[str]:
         """Return the names of the surfaces that begin so."""
