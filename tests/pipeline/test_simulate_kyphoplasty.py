@@ -57,6 +57,7 @@ def command(folder: Path, *more: str) -> Any:
     return RUNNER.invoke(app, call)
 
 
+@pytest.mark.slow
 def test_a_lift_is_simulated_and_written(planned: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(planned, tmp_path / "run"))
     case = SimulateCase(
