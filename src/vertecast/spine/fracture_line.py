@@ -141,9 +141,12 @@ def _sample(anatomy: Anatomy, volume: Volume, body: Solid, p: LineParameters) ->
     voxels = (anatomy.vert_from_lps @ volume.grid.lps_from_voxel).inverse.apply(points)
     if ((voxels < -1.0) | (voxels > np.array(volume.grid.shape)))[depth > 0].any():
         return None
-    hu = ndimage.map_coordinates(
-        volume.hu.astype(np.float32, copy=False), np.moveaxis(voxels, -1, 0), order=1, mode="nearest"
-    )
+    last = np.array(volume.grid.shape) - 1
+    flat = voxels.reshape(-1, 3)
+    low = np.clip(np.floor(flat.min(axis=0)), 0, last).astype(int)
+    high = np.clip(np.ceil(flat.max(axis=0)), 0, last).astype(int)
+    near = volume.hu[tuple(slice(a, b + 1) for a, b in zip(low, high, strict=True))].astype(np.float32)
+    hu = ndimage.map_coordinates(near, np.moveaxis(voxels - low, -1, 0), order=1, mode="nearest")
     footprint = (depth > 0).sum(axis=2) * p.step > 2.0 * p.near + 2.0
     inner = ndimage.distance_transform_edt(np.pad(footprint, 1))[1:-1, 1:-1] * p.step > p.side_distance
     if inner.sum() * p.step**2 < 50.0:

@@ -218,10 +218,12 @@ def _end_of_search(forward: NDArray[np.float64], side: Side, p: PedicleParameter
 
 def plane_axes(normal: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the transverse axis u (towards the left) and the axis v (upwards) of the plane across ``normal``."""
-    u = np.cross(normal, [0.0, 0.0, 1.0])
-    u *= np.sign(u[0]) / np.linalg.norm(u)
-    v = np.cross(u, normal)
-    return u, v * np.sign(v[2])
+    # Written out: thousands of planes are looked at, and np.cross takes longer than all the rest of a plane's axes.
+    x, y, z = (float(part) for part in normal)
+    scale = np.copysign(1.0, y) / np.hypot(x, y)
+    a, b = y * scale, -x * scale
+    up = a * y - b * x
+    return np.array([a, b, 0.0]), np.array([b * z, -a * z, up]) * np.sign(up)
 
 
 def cut_across(
@@ -265,11 +267,19 @@ def _least_tilt(
 ) -> NDArray[np.float64]:
     """Pattern search over the two angles: nine tilts, then half the step around the best."""
     step, limits = search
-    best, least = angles, _mean_area(solid, centre, direction_of(angles[0], angles[1], side), p)
+    known: dict[bytes, float] = {}  # neighbouring rounds try many tilts twice
+
+    def area(tilt: NDArray[np.float64]) -> float:
+        key = np.round(tilt, 9).tobytes()
+        if key not in known:
+            known[key] = _mean_area(solid, centre, direction_of(tilt[0], tilt[1], side), p)
+        return known[key]
+
+    best, least = angles, area(angles)
     while step > np.deg2rad(1.0):
         moves = [np.array([i, j]) * step for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j]
         tried = [np.clip(best + move, limits[0], limits[1]) for move in moves]
-        areas = [_mean_area(solid, centre, direction_of(a[0], a[1], side), p) for a in tried]
+        areas = [area(tilt) for tilt in tried]
         if min(areas) < least:
             least, best = min(areas), tried[int(np.argmin(areas))]
         else:

@@ -1,6 +1,7 @@
 """Measure every labelled vertebra of a CT, or of its labels alone."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,8 @@ from vertecast.spine.reference import (
 )
 
 __all__ = ["SpineMeasurement", "measure_spine"]
+
+_AT_ONCE = 2  # vertebrae; NumPy and SciPy let go of the interpreter for about half of the work
 
 _NAMED = {
     Level.T13: "T13 is present: a thoracolumbar transitional vertebra, named and not renumbered",
@@ -114,17 +117,37 @@ def measure_spine(
     settings, rules = Settings.shipped(), _Rules.shipped()
     ct = None if volume is None else canonical_volume(volume)
     pieces = cut_pieces(canonical_labels(labels), settings.integrity)
-    observer.begin("Measuring vertebrae", len(pieces))
-    found = {}
-    for level, piece in pieces.items():
-        if observer.cancelled():
-            raise InputError("the measurement was cancelled; nothing was written")
-        found[level] = _look_at(piece, _axis(pieces, level), ct, calibration, settings)
-        observer.advance()
+    found = _looked_at(pieces, ct, calibration, settings, observer)
     if all(one.geometry is None for one in found.values()):
         reasons = "; ".join(f"{level}: {one.reason}" for level, one in found.items())
         raise GeometryError(f"no label could be measured as a vertebra ({reasons}); check the labels and their dialect")
     return _joined(found, prior, rules, settings.uses + rules.uses + detail_uses(), observer)
+
+
+def _looked_at(
+    pieces: Mapping[Level, Piece],
+    volume: Volume | None,
+    calibration: HuCalibration | None,
+    settings: Settings,
+    observer: Observer,
+) -> dict[Level, _Found]:
+    """First pass, two vertebrae at a time: each is measured by itself, so the result knows nothing of the order."""
+    observer.begin("Measuring vertebrae", len(pieces))
+    found = {}
+    pool = ThreadPoolExecutor(_AT_ONCE)
+    try:
+        waiting = {
+            level: pool.submit(_look_at, piece, _axis(pieces, level), volume, calibration, settings)
+            for level, piece in pieces.items()
+        }
+        for level, one in waiting.items():
+            if observer.cancelled():
+                raise InputError("the measurement was cancelled; nothing was written")
+            found[level] = one.result()
+            observer.advance()
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return found
 
 
 def _axis(pieces: Mapping[Level, Piece], level: Level) -> NDArray[np.float64]:

@@ -111,7 +111,7 @@ def piece_at(depth: NDArray[np.float32], step: float) -> Section | None:
         return None
     half = (depth.shape[0] - 1) // 2
     near = labels[half, half] or _nearest_label(labels, half)
-    piece = ndimage.binary_dilation(labels == near) & ((labels == near) | (labels == 0))
+    piece = _grown(labels == near) & ((labels == near) | (labels == 0))
     weight = np.where(piece, np.clip(depth / step + 0.5, 0.0, 1.0), 0.0)
     axis = (np.arange(depth.shape[0]) - half) * step
     total = float(weight.sum())
@@ -121,6 +121,16 @@ def piece_at(depth: NDArray[np.float32], step: float) -> Section | None:
     cross = float(du @ weight @ dv)
     covariance = np.array([[in_u @ du**2, cross], [cross, in_v @ dv**2]]) / total
     return Section(total * step**2, centre, covariance + np.eye(2) * 1e-9, labels == near, step)
+
+
+def _grown(piece: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Piece and its four neighbours; on a small plane much faster than the general dilation."""
+    grown = piece.copy()
+    grown[1:] |= piece[:-1]
+    grown[:-1] |= piece[1:]
+    grown[:, 1:] |= piece[:, :-1]
+    grown[:, :-1] |= piece[:, 1:]
+    return grown
 
 
 def _nearest_label(labels: NDArray[np.int32], half: int) -> int:
