@@ -176,9 +176,9 @@ def _meshes(run: "RunFolder", record: Record) -> Iterator[_Artefact]:
         )
     yield _Artefact(
         "meshes/scene.glb",
-        "all surfaces as glTF 2.0, metres, +Y superior",
+        "the surfaces at the end as glTF 2.0, metres, +Y superior",
         None,
-        lambda path: meshes.write_gltf(path, parts),
+        lambda path: meshes.write_gltf(path, meshes.at_the_end(parts)),
     )
 
 

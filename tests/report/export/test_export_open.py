@@ -20,7 +20,7 @@ from vertecast.imaging.write import write_mask_seg_nrrd
 from vertecast.report.case_report_run import RunFolder, read_run_folder
 from vertecast.report.export.fhir import fhir_bundle
 from vertecast.report.export.measurements import unit_of
-from vertecast.report.export.meshes import needle_mesh, run_parts, write_gltf, write_stl
+from vertecast.report.export.meshes import Part, at_the_end, needle_mesh, run_parts, write_gltf, write_stl
 from vertecast.report.export.table import COLUMNS, table_csv
 from vertecast.report.view3d import Needle
 
@@ -216,6 +216,13 @@ def test_meshes_refuse_what_is_no_surface(run: RunFolder, tmp_path: Path) -> Non
         write_stl(tmp_path / "none.stl", empty)
     with pytest.raises(InputError, match="holds no labels, needles or fields"):
         run_parts(RunFolder(tmp_path, {"spine": {}}, ()))
+
+
+def test_the_scene_shows_no_balloon_where_the_cement_is(run: RunFolder) -> None:
+    part = run_parts(run)[0]
+    balloon, cement = (Part(kind, kind, part.mesh) for kind in ("balloon", "cement"))
+    assert at_the_end((part, balloon, cement)) == (part, cement)
+    assert at_the_end((part, balloon)) == (part, balloon)
 
 
 def test_slicer_gets_named_segments_in_place(exports: Path) -> None:

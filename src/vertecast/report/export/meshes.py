@@ -76,6 +76,13 @@ def _parts(scene: Scene3D) -> list[Part]:
     return parts
 
 
+def at_the_end(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """Return the parts without the balloons that were taken out before the cement, in whose place it now is."""
+    if not any(part.kind == "cement" for part in parts):
+        return parts
+    return tuple(part for part in parts if part.kind != "balloon")
+
+
 def needle_mesh(needle: Needle) -> Mesh:
     """Return a needle as a closed cylinder from its outer end to its tip.
 
