@@ -15,7 +15,7 @@ run = CliRunner().invoke
 def test_versions_and_extras() -> None:
     answer = json.loads(run(app, ["info", "--json"]).stdout)
     assert answer["versions"]["vertecast"]
-    assert answer["extras"] == {"report": True, "dicom": True}
+    assert answer["extras"] == {"report": True, "dicom": True, "fhir": True}
     assert "not a medical device" in run(app, ["info"]).stdout
 
 

@@ -26,9 +26,8 @@ def stress(strain, alpha=1.0, **changes):
     spread = points(strain)
     n = spread.shape[2]
     out, tangent = np.empty_like(spread), np.empty((8, 8, n))
-    respond(
-        spread, np.zeros((8, n)), np.ones(n), material(n, **changes), FoamLaw(alpha=alpha).packed(), out, tangent, False
-    )
+    law, gaps = FoamLaw(alpha=alpha).packed(), np.zeros(n, dtype=np.bool_)
+    respond(spread, np.zeros((8, n)), np.ones(n), material(n, **changes), law, out, tangent, gaps)
     return out[0].T
 
 
@@ -91,7 +90,8 @@ def cycle(jam):
         old = carried.copy()
         carried = carried + points(share * opening)
         out = np.empty((8, 6, 1))
-        respond(carried, kappa, np.ones(1), material(1, strength=YIELD), law, out, np.empty((8, 8, 1)), False)
+        gaps = np.zeros(1, dtype=np.bool_)
+        respond(carried, kappa, np.ones(1), material(1, strength=YIELD), law, out, np.empty((8, 8, 1)), gaps)
         work += 0.5 * float((out[0, :, 0] + before) @ (share * opening))
         advance(carried, old, kappa, np.ones(1), material(1, strength=YIELD), law, jam, energy)
         before, lost = out[0, :, 0], lost + float(energy[1, 0])

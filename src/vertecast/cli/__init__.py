@@ -29,7 +29,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (measure, indicate, plan, patient, phantom, fracture, radiograph, simulate, report, demo, strength, info):
+COMMANDS = (measure, indicate, plan, simulate, report, radiograph, strength, phantom, fracture, patient, demo, info)
+for command in COMMANDS:
     app.command()(command)
 
 

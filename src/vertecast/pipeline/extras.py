@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 
 EXTRAS = {
-    "report": ("matplotlib", "imageio_ffmpeg", "vtkmodules"),
+    "report": ("matplotlib", "imageio_ffmpeg", "vtkmodules", "jinja2", "weasyprint"),
     "dicom": ("highdicom",),
     "fhir": ("fhir",),
 }

@@ -1,6 +1,6 @@
 """Inflating: volume by volume until a rule says stop; the last good state is always kept."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from types import MappingProxyType
 
@@ -65,15 +65,13 @@ class Inflation:
             raise ParameterError(f"volume = {self.volume} mm3 must be above 0; a balloon takes 1000-4000 mm3")
 
 
-@dataclass(eq=False)
 class _Watcher:
     """Looks at every increment and says which tool must stop, and why."""
 
-    lift: Lift
-    inflation: Inflation
-    active: tuple[int, ...]
-    points: list[CurvePoint] = field(default_factory=list)
-    found: list[tuple[int, BalloonStop]] = field(default_factory=list)
+    def __init__(self, lift: Lift, inflation: Inflation, active: tuple[int, ...]) -> None:
+        self.lift, self.inflation, self.active = lift, inflation, active
+        self.points: list[CurvePoint] = []
+        self.found: list[tuple[int, BalloonStop]] = []
 
     def __call__(self, state: CavityState, record: CavityRecord) -> str | None:
         lift, prone = self.lift, self.lift.moments["prone"]

@@ -1,7 +1,7 @@
 """The sections of the patient page for one case: which sentences stand where, and with what numbers."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from vertecast.core.parameters import read_toml
@@ -47,11 +47,11 @@ class Section:
     blocks: tuple[Block, ...]
 
 
-@dataclass(slots=True)
 class Sources:
     """Numbers the sources in the order in which the page cites them."""
 
-    listed: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.listed: list[str] = []
 
     def cite(self, source: str) -> tuple[int, ...]:
         """Return the number of a source, a new one if it was not cited before."""
