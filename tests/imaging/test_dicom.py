@@ -296,7 +296,7 @@ def test_names_and_ids_are_not_kept(series: Path, change: Edit) -> None:
 
     read = read_volume(change(series, identify))
     assert "Secret" not in repr(read.scan) + repr(read.warnings)
-    assert "4711" not in repr(read.scan) + repr(read.warnings)
+    assert "ID-4711" not in repr(read.scan) + repr(read.warnings)
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,11 @@ def _measure_prior(case: MeasureCase, record: Record) -> SpineMeasurement | None
     with record.stage("Measuring the earlier CT"):
         labels = read_labels(case.prior_labels, dialect=case.dialect)
         volume = read_volume(case.prior_ct) if case.prior_ct else None
+        if volume is None and case.ct is not None:
+            record.warn(
+                "the earlier heights come from its labels alone, today's from the CT's edge as well: thick voxels may "
+                "shift the height loss by several per cent; give the earlier CT with --prior-ct"
+            )
         return measure_spine(labels, volume)
 
 

@@ -142,7 +142,7 @@ def split_body(piece: Piece, foramen: Foramen, wall: PosteriorWall, vert_from_lp
     Returns
     -------
     (nx, ny, nz)
-        One component, without holes. In front of the canal everything up to the canal's middle is body, so that a
+        One component. In front of the canal everything up to the canal's middle is body, so that a
         fragment driven into the canal stays with it; beside the canal the body ends at the continued wall.
     """
     where = np.argwhere(piece.mask)
@@ -173,7 +173,7 @@ def _without_processes(body: NDArray[np.bool_], piece: Piece, vert_from_lps: Tra
     keep = ndimage.map_coordinates(away, place, order=1, mode="nearest") <= radius + _SPARE
     kept = np.zeros_like(body)
     kept[tuple(where[keep].T)] = True
-    return largest_part(kept)
+    return largest_part(kept) & piece.mask  # a pore of the label stays one
 
 
 def corpus_from_subregions(piece: Piece) -> NDArray[np.bool_] | None:
