@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vertecast.core.errors import ParameterError
-from vertecast.kernels.diffusion import harmonic_faces
+from vertecast.kernels.flow_space import pore_space
 from vertecast.physics import pores
 from vertecast.physics.bone_density import DensityKind
 
@@ -50,41 +50,16 @@ def test_shell_resistance_and_the_open_shell() -> None:
     assert pores.shell_resistance([0.05, 0.4], LAW) == pytest.approx([0.0, 4e5])
 
 
-def test_faces_are_series_resistances_on_every_axis() -> None:
-    h = np.array([1.0, 0.8, 1.3])
-    rng = np.random.default_rng(0)
-    k = rng.random((3, 4, 5, 6)) + 0.1
-    r = tuple(rng.random((4, 5, 6)) for _ in range(3))
-    faces = pores.pore_faces(k, h, r)
-    for axis, face in enumerate((faces.x, faces.y, faces.z)):
-        low, high = (1, 2, 3), tuple(n + (a == axis) for a, n in enumerate((1, 2, 3)))
-        series = h[axis] / 2 / k[axis][low] + r[axis][low] + h[axis] / 2 / k[axis][high]
-        assert face[low] == pytest.approx(np.prod(h) / h[axis] / series, rel=1e-13)
-        assert not np.any(np.take(face, -1, axis=axis))
-    alike = harmonic_faces(k[0], h)
-    isotropic = pores.pore_faces(np.stack([k[0]] * 3), h, None)
-    for a, b in ((alike.x, isotropic.x), (alike.y, isotropic.y), (alike.z, isotropic.z)):
-        assert a == pytest.approx(b, rel=1e-13)
-
-
-def test_a_face_closes_by_an_infinite_resistance_or_a_closed_cell() -> None:
-    k = np.ones((3, 3, 1, 1))
-    k[:, 2] = 0.0
-    resistance = (np.array([np.inf, 0.0, 0.0]).reshape(3, 1, 1), np.zeros((3, 1, 1)), np.zeros((3, 1, 1)))
-    assert pores.pore_faces(k, (1, 1, 1), None).x.ravel().tolist() == [1.0, 0.0, 0.0]
-    assert pores.pore_faces(k, (1, 1, 1), resistance).x.ravel().tolist() == [0.0, 0.0, 0.0]
-
-
 def test_a_thin_shell_governs_the_flow_whatever_the_voxel() -> None:
     """Flux through 20 mm of bone with a shell in it: the same at 2, 1 and 0.5 mm, for the face is sub-voxel."""
     fluxes = []
     for n in (10, 20, 40):
         h = 20.0 / n
-        resistance = np.zeros((n, 1, 1))
-        resistance[n // 2 - 1] = pores.shell_resistance(0.4, LAW)
-        zero = np.zeros((n, 1, 1))
-        face = pores.pore_faces(np.full((3, n, 1, 1), 1e-2), (h, 1.0, 1.0), (resistance, zero, zero)).x.ravel()
-        fluxes.append(1 / np.sum(1 / face[:-1] * 1.0))
+        skin = np.zeros((3, n, 1, 1))
+        skin[0, n // 2 - 1] = pores.shell_resistance(0.4, LAW)
+        space = pore_space(np.full((n, 1, 1), 0.8), np.full((n, 1, 1), 1e-2), (h, 1.0, 1.0), skin=skin)
+        half, layer = space.half[0].ravel(), space.skin[0].ravel()
+        fluxes.append(1 / np.sum(half[:-1] + layer[:-1] + half[1:]))
     exact = [1 / ((20.0 - 20.0 / n) / 1e-2 + 0.4 / LAW.shell_permeability) for n in (10, 20, 40)]
     assert fluxes == pytest.approx(exact, rel=1e-12)
 
@@ -105,10 +80,6 @@ def test_absurd_values_are_refused() -> None:
         pores.permeability([0.5, 1.2], LAW)
     with pytest.raises(ParameterError, match="cleft width must be finite and at least 0"):
         pores.cleft_permeability(-1.0, LAW)
-    with pytest.raises(ParameterError, match=r"permeability must be \(3, nx, ny, nz\) with three spacings"):
-        pores.pore_faces(np.ones((2, 2, 2)), (1, 1, 1), None)
-    with pytest.raises(ParameterError, match="resistance along axis 0 must be"):
-        pores.pore_faces(np.ones((3, 2, 2, 2)), (1, 1, 1), (np.full((2, 2, 2), -1.0),) * 3)
     for change, sentence in (
         ({"reference_porosity": 0.99}, "must rise between 0 and 1"),
         ({"displaced_share": 0.0}, "displaced_share = 0.0 is outside 0-1"),

@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 from vertecast.core.errors import ParameterError
 from vertecast.core.parameters import Loaded, ParameterUse, load_parameters, parse_parameters, read_toml
 from vertecast.core.quantities import quantity
-from vertecast.kernels.diffusion import Faces
 from vertecast.physics.bone_density import DensityKind
 
 Array = NDArray[np.float64]
@@ -160,49 +159,6 @@ def shell_resistance(thickness: ArrayLike, law: PoreLaw) -> Array:
     """Resistance of the shell on a face, 1/mm: thickness, mm, over permeability; zero where it is thinner than open."""
     t = _numbers(thickness, "shell thickness")
     return np.where(t < law.open_below, 0.0, t / law.shell_permeability)
-
-
-def pore_faces(k: ArrayLike, spacing: ArrayLike, resistance: tuple[ArrayLike, ArrayLike, ArrayLike] | None) -> Faces:
-    """Conductances of the faces, mm³: two half cells and the shell between them in series.
-
-    Parameters
-    ----------
-    k : (3, nx, ny, nz), mm²
-        Permeability of each cell along x, y and z; zero closes the cell.
-    spacing : (3,), mm
-    resistance : three of (nx, ny, nz), 1/mm, or None
-        Of the face above each cell along x, y, z (:func:`shell_resistance`); infinite closes it, the last plane is
-        not used.
-
-    Notes
-    -----
-    Flux in mm³/s is ``face / viscosity * pressure difference`` (mm³ / MPa·s · MPa).
-    """
-    cells, h = _numbers(k, "permeability"), np.asarray(spacing, float)
-    if cells.ndim != 4 or cells.shape[0] != 3 or h.shape != (3,) or not np.all(h > 0):
-        raise ParameterError(f"permeability must be (3, nx, ny, nz) with three spacings, got {cells.shape}, {h.shape}")
-    faces = []
-    for axis in range(3):
-        face, low, high = _neighbours(cells[axis], axis)
-        with np.errstate(divide="ignore"):
-            total = 0.5 * h[axis] / low + 0.5 * h[axis] / high
-        if resistance is not None:
-            extra = np.asarray(resistance[axis], float)
-            if extra.shape != face.shape or np.any(np.isnan(extra)) or np.any(extra < 0):
-                raise ParameterError(f"resistance along axis {axis} must be {face.shape}, zero or above and not NaN")
-            total = total + np.take(extra, range(face.shape[axis] - 1), axis=axis)
-        np.moveaxis(face, axis, 0)[:-1] = np.moveaxis(np.prod(h) / h[axis] / total, axis, 0)
-        faces.append(face)
-    return Faces(*faces)
-
-
-def _neighbours(cells: Array, axis: int) -> tuple[Array, Array, Array]:
-    count = cells.shape[axis]
-    return (
-        np.zeros_like(cells),
-        np.take(cells, range(count - 1), axis=axis),
-        np.take(cells, range(1, count), axis=axis),
-    )
 
 
 def _kozeny(phi: Array) -> Array:

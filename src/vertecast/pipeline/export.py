@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vertecast.core.errors import VertecastError
 from vertecast.core.observer import SILENT, Observer
 from vertecast.pipeline.extras import missing_extra
 from vertecast.pipeline.folder import MANIFEST, run_folder, write_json
-from vertecast.pipeline.manifest import Record
+from vertecast.pipeline.manifest import Record, Written, with_artefacts
 
 if TYPE_CHECKING:
     from vertecast.report.case_report_run import RunFolder
@@ -17,23 +17,6 @@ if TYPE_CHECKING:
 FOLDER = "export"
 _GONE = (VertecastError, OSError)
 """What an export may lack: it is then left out with the sentence, and the others are written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Exported:
-    """What was written into ``DIR/export/``, and what had to be left out."""
-
-    folder: Path
-    files: tuple[str, ...]
-    skipped: tuple[dict[str, str], ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the answer of ``vertecast report --export --json``."""
-        return {
-            "folder": str(self.folder),
-            "files": [{"file": name, "bytes": (self.folder / name).stat().st_size} for name in self.files],
-            "skipped": list(self.skipped),
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +29,7 @@ class _Artefact:
     write: Callable[[Path], object]
 
 
-def export_case(folder: Path, observer: Observer = SILENT) -> Exported:
+def export_case(folder: Path, observer: Observer = SILENT) -> Written:
     """Export a run folder from its files alone; what cannot be made is left out with its reason.
 
     DICOM objects go into the study of the run's CT and need that CT to be DICOM; the encapsulated PDF needs
@@ -73,11 +56,18 @@ def export_case(folder: Path, observer: Observer = SILENT) -> Exported:
                 else:
                     outputs[f"{FOLDER}/{one.name}"] = one.holds
         if "manifest" in run.documents:
-            write_json(staging / MANIFEST, _continued(run.documents["manifest"], record, outputs))
+            before = run.documents["manifest"]
+            before = {**before, "outputs": [one for one in before["outputs"] if not _ours(one["file"])]}
+            write_json(staging / MANIFEST, with_artefacts(before, record.manifest(outputs), _ours))
     for one in run.document("manifest").get("outputs", []):
-        if one["file"].startswith(f"{FOLDER}/") and one["file"] not in outputs:
+        if _ours(one["file"]) and one["file"] not in outputs:
             (folder / one["file"]).unlink(missing_ok=True)  # of an earlier state of the run
-    return Exported(folder, tuple(outputs), tuple(record.skipped))
+    return Written(folder, tuple(outputs), tuple(record.skipped))
+
+
+def _ours(name: str) -> bool:
+    """Tell whether an artefact of the manifest is an export."""
+    return name.startswith(f"{FOLDER}/")
 
 
 def _written(one: _Artefact, path: Path, run: "RunFolder") -> str | None:
@@ -185,21 +175,3 @@ def _meshes(run: "RunFolder", record: Record) -> Iterator[_Artefact]:
 def _cemented(run: "RunFolder") -> tuple[str, ...]:
     """Return the levels that the run holds a cement field of."""
     return tuple(level for level in run.levels if (run.path / "fields" / level / "cement_fraction.nii.gz").is_file())
-
-
-def _continued(before: dict[str, Any], record: Record, outputs: dict[str, str]) -> dict[str, Any]:
-    """Return the run's manifest with the exports, their skips and seconds; all else stays as it is."""
-    now = record.manifest(outputs)
-
-    def others(entries: list[dict[str, Any]], key: str, own: set[str]) -> list[dict[str, Any]]:
-        return [one for one in entries if one[key] not in own]
-
-    kept = [one for one in before["outputs"] if not one["file"].startswith(f"{FOLDER}/")]
-    skipped = [one for one in before["skipped"] if not one["artefact"].startswith(f"{FOLDER}/")]
-    stages = others(before["run"]["stages"], "name", {stage["name"] for stage in now["run"]["stages"]})
-    return {
-        **before,
-        "skipped": [*skipped, *now["skipped"]],
-        "outputs": sorted([*kept, *now["outputs"]], key=lambda one: one["file"]),
-        "run": {**before["run"], "stages": [*stages, *now["run"]["stages"]]},
-    }

@@ -3,7 +3,7 @@
 import resource
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -71,6 +71,41 @@ class Record:
                 "stages": self._stages,
             },
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a command wrote into a run folder, and what had to be left out."""
+
+    folder: Path
+    files: tuple[str, ...]
+    skipped: tuple[dict[str, str], ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the command's answer."""
+        return {
+            "folder": str(self.folder),
+            "files": [{"file": name, "bytes": (self.folder / name).stat().st_size} for name in self.files],
+            "skipped": list(self.skipped),
+        }
+
+
+def with_artefacts(before: dict[str, Any], now: dict[str, Any], tried: Callable[[str], bool]) -> dict[str, Any]:
+    """Return a run's manifest with a later command's files, skips and seconds; all else stays as it is.
+
+    ``tried`` tells the artefacts that the later command makes or skips anew, by name.
+    """
+    files = {one["file"]: one for one in (*before["outputs"], *now["outputs"])}
+    names = {stage["name"] for stage in now["run"]["stages"]}
+    return {
+        **before,
+        "skipped": [*(one for one in before["skipped"] if not tried(one["artefact"])), *now["skipped"]],
+        "outputs": [files[name] for name in sorted(files)],
+        "run": {
+            **before["run"],
+            "stages": [*(one for one in before["run"]["stages"] if one["name"] not in names), *now["run"]["stages"]],
+        },
+    }
 
 
 def _peak_memory_mib() -> float:

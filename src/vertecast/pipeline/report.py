@@ -1,15 +1,12 @@
 """Write the report of a run folder, the surgeon's and the patient's, and say so in its manifest."""
 
-import json
-from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from vertecast.core.observer import SILENT, Observer
 from vertecast.pipeline.folder import MANIFEST, run_folder, write_json
-from vertecast.pipeline.manifest import Record
+from vertecast.pipeline.manifest import Record, Written, with_artefacts
 from vertecast.pipeline.patient_pages import PATIENT_ARTEFACTS, write_patient_pages
 
 HTML, PDF = "report.html", "report.pdf"
@@ -20,23 +17,6 @@ _LOADED = {
     _VIEW: ("vtkmodules.vtkRenderingOpenGL2", "install libegl1 and libgl1"),
     PDF: ("weasyprint", "install libpango-1.0-0 and libpangoft2-1.0-0"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Reported:
-    """Where the report was written, and what had to be left out."""
-
-    folder: Path
-    files: tuple[str, ...]
-    skipped: tuple[dict[str, str], ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the answer of ``vertecast report --json``."""
-        return {
-            "folder": str(self.folder),
-            "files": [{"file": name, "bytes": (self.folder / name).stat().st_size} for name in self.files],
-            "skipped": list(self.skipped),
-        }
 
 
 def missing_for_report() -> dict[str, str]:
@@ -55,7 +35,7 @@ def missing_for_report() -> dict[str, str]:
     return missing
 
 
-def report_case(folder: Path, observer: Observer = SILENT) -> Reported:
+def report_case(folder: Path, observer: Observer = SILENT) -> Written:
     """Write the report of a run folder from its files alone.
 
     Raises
@@ -71,7 +51,7 @@ def report_case(folder: Path, observer: Observer = SILENT) -> Reported:
     for artefact, remedy in missing.items():
         record.skip(artefact, remedy)
     if HTML in missing:
-        return Reported(folder, (), tuple(record.skipped))
+        return Written(folder, (), tuple(record.skipped))
     from vertecast.report.case_report import LARGEST_HTML_MB, make_case_report
 
     outputs = {HTML: "the surgeon's report with the interactive 3-D view"}
@@ -90,22 +70,7 @@ def report_case(folder: Path, observer: Observer = SILENT) -> Reported:
             outputs[PDF] = "the surgeon's report on A4"
         outputs |= write_patient_pages(run, staging, record)
         if "manifest" in run.documents:
-            write_json(staging / MANIFEST, _continued(folder, record, outputs))
-    return Reported(folder, tuple(outputs), tuple(record.skipped))
-
-
-def _continued(folder: Path, record: Record, outputs: dict[str, str]) -> dict[str, Any]:
-    """Return the run's manifest with the report's files, skips and seconds; all else stays as it is."""
-    before: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    now = record.manifest(outputs)
-    files = {one["file"]: one for one in (*before["outputs"], *now["outputs"])}
-    names = {stage["name"] for stage in now["run"]["stages"]}
-    stages = [one for one in before["run"]["stages"] if one["name"] not in names]
-    artefacts = (*_NEEDED, *PATIENT_ARTEFACTS)
-    kept = [one for one in before["skipped"] if one["artefact"] not in artefacts]
-    return {
-        **before,
-        "skipped": [*kept, *now["skipped"]],
-        "outputs": [files[name] for name in sorted(files)],
-        "run": {**before["run"], "stages": [*stages, *now["run"]["stages"]]},
-    }
+            tried = {*_NEEDED, *PATIENT_ARTEFACTS}
+            before = run.documents["manifest"]
+            write_json(staging / MANIFEST, with_artefacts(before, record.manifest(outputs), tried.__contains__))
+    return Written(folder, tuple(outputs), tuple(record.skipped))

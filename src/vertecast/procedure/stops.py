@@ -1,6 +1,5 @@
 """When one stops injecting: what a surgeon looks at on the lateral view, what the hand feels, and the clock."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -86,11 +85,6 @@ class InjectionSettings:
 def load_injection() -> Loaded[InjectionSettings]:
     """Load ``data/procedure/injection.toml``."""
     return load_parameters("procedure/injection.toml", InjectionSettings)
-
-
-def rules_without(names: Iterable[str]) -> frozenset[StopReason]:
-    """Return the rules that stay when some, by name, are switched off."""
-    return NOTICED - {StopReason(name) for name in names}
 
 
 def lateral_thickness(bed: Bed, fraction: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -11,7 +11,8 @@ from tests.report.small_run import write_run
 from vertecast.core.provenance import digest
 from vertecast.imaging.read import read_volume
 from vertecast.imaging.write_dicom import write_dicom_series
-from vertecast.pipeline.export import Exported, export_case
+from vertecast.pipeline.export import export_case
+from vertecast.pipeline.manifest import Written
 
 PDF = b"%PDF-1.4\nan odd number of bytes\n%%EOF"
 
@@ -20,7 +21,7 @@ PDF = b"%PDF-1.4\nan odd number of bytes\n%%EOF"
 class DicomRun:
     folder: Path
     series: Path
-    exported: Exported
+    exported: Written
 
     @property
     def source(self) -> pydicom.Dataset:

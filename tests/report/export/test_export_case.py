@@ -118,7 +118,7 @@ def test_the_command_exports_when_asked(tmp_path: Path, monkeypatch: pytest.Monk
     from vertecast.pipeline import report
 
     folder = write_run(tmp_path / "run", tmp_path / "in")
-    monkeypatch.setattr(report, "report_case", lambda folder, _: report.Reported(folder, (), ()))  # has its own tests
+    monkeypatch.setattr(report, "report_case", lambda folder, _: report.Written(folder, (), ()))  # has its own tests
     without = CliRunner().invoke(app, ["report", str(folder), "--json"])
     assert "export" not in json.loads(without.stdout)
     assert not (folder / "export").exists()
