@@ -43,6 +43,9 @@ UNITS: dict[str, str] = {
     "mm2/mg": "mm2/mg",
     "J/mol": "J/mol",
     "g/mol": "g/mol",
+    "kg": "kg",
+    "cm": "cm",
+    "N/kg": "N/kg",
     "mGy": "mGy",
     "Gy": "Gy",
     "HU": "[hnsf'U]",
@@ -67,6 +70,8 @@ UNITS: dict[str, str] = {
 }
 
 _CLINICAL = {
+    "kg",
+    "cm",
     "mL",
     "mL/s",
     "degC",

@@ -21,6 +21,8 @@ class Person:
 
     age_years: float | None = number("a", "age", (0, 120), example=76)
     sex: str | None = choice("sex", "female", "male", "other")
+    weight_kg: float | None = number("kg", "body weight, for the load on the spine", (20, 300), example=62)
+    height_cm: float | None = number("cm", "body height, for the load on the spine", (80, 230), example=161)
     setting: str | None = choice("where the patient is treated now", "inpatient", "outpatient")
     asa: int | None = number("1", "ASA physical status", (1, 6), example=2)
     mfi5: int | None = number("1", "modified 5-item frailty index", (0, 5), example=1)
