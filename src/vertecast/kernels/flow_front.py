@@ -118,6 +118,29 @@ def _settle(given, passing, has, room, piston):  # type: ignore[no-untyped-def]
 
 
 @njit(**_OPTIONS)
+def _sources(share, volume, pressure, entering):  # type: ignore[no-untyped-def]
+    """Return the mask of the cells that hold or get injected fluid before any passes, and these cells downstream."""
+    known = np.zeros(share.size, np.bool_)
+    for cell in range(share.size):
+        known[cell] = (share[cell] > 0 or entering[cell] > 0) and volume[cell] > 0
+    first = np.flatnonzero(known)
+    return known, first[np.argsort(-pressure[first], kind="mergesort")]
+
+
+@njit(**_OPTIONS)
+def _pass_on(cell, given, moved, strides, known, pressure, waiting):  # type: ignore[no-untyped-def]
+    """Write what a cell gives through its faces; a neighbour that gets its first injected fluid waits for its turn."""
+    for face in range(6):
+        if given[face] > 0:
+            axis, upper = face // 2, face % 2 == 1
+            other = cell + strides[axis] if upper else cell - strides[axis]
+            moved[axis, cell if upper else other] = given[face]
+            if not known[other]:
+                known[other] = True
+                heapq.heappush(waiting, (-pressure[other], other))
+
+
+@njit(**_OPTIONS)
 def advance_front(share, carried, cells, flow, outlets, span):  # type: ignore[no-untyped-def]
     """Advance ``share`` (flat) and ``carried`` ((m, n) values) in place by ``span``; return what left by each outlet.
 
@@ -131,11 +154,7 @@ def advance_front(share, carried, cells, flow, outlets, span):  # type: ignore[n
     strides = (shape[1] * shape[2], shape[2], 1)
     moved = np.zeros((3, share.size))
     gone, gone_values = np.zeros(places.size), np.zeros((places.size, carried.shape[0]))
-    known = np.zeros(share.size, np.bool_)
-    for cell in range(share.size):
-        known[cell] = (share[cell] > 0 or entering[cell] > 0) and volume[cell] > 0
-    first = np.flatnonzero(known)
-    first = first[np.argsort(-pressure[first], kind="mergesort")]
+    known, first = _sources(share, volume, pressure, entering)
     waiting = [(0.0, -1)]
     waiting.pop()
     most, done = 0.0, 0
@@ -148,18 +167,16 @@ def advance_front(share, carried, cells, flow, outlets, span):  # type: ignore[n
             cell = first[done]
             done += 1
         got = entering[cell] * span
-        drawn = got
         for m in range(values.size):
             values[m] = share[cell] * volume[cell] * carried[m, cell] + got * brought[m, cell]
         entered, inflow = _gather(cell, fluxes, moved, carried, (shape, span), passing, moves, values)
-        got, drawn = got + entered, drawn + inflow
+        drawn = got + inflow
+        got += entered
         moves /= volume[cell]
         begin, end = np.searchsorted(places, cell), np.searchsorted(places, cell, side="right")
         for e in range(begin, end):
-            if rates[e] > 0:
-                passing[6] += rates[e] * span
-            else:
-                drawn -= rates[e] * span
+            passing[6] += max(rates[e], 0.0) * span
+            drawn += max(-rates[e], 0.0) * span
         for face in range(6):
             given[face] = _given(cell, face, passing[face], share, number, planes, moves) if passing[face] > 0 else 0.0
         given[6] = passing[6] * min(share[cell], 1.0)
@@ -175,12 +192,5 @@ def advance_front(share, carried, cells, flow, outlets, span):  # type: ignore[n
                 gone[e] = given[6] * (rates[e] * span / passing[6])
                 for m in range(values.size):
                     gone_values[e, m] = gone[e] * carried[m, cell]
-        for face in range(6):
-            if given[face] > 0:
-                axis, upper = face // 2, face % 2 == 1
-                other = cell + strides[axis] if upper else cell - strides[axis]
-                moved[axis, cell if upper else other] = given[face]
-                if not known[other]:
-                    known[other] = True
-                    heapq.heappush(waiting, (-pressure[other], other))
+        _pass_on(cell, given, moved, strides, known, pressure, waiting)
     return gone, gone_values, most
