@@ -17,7 +17,7 @@ _CANNULA, _BALLOON = "cannula-8G", "xpander-15/3"
 def indicate_case(case: PlanningCase, out: Path | None = None, observer: Observer = SILENT) -> dict[str, Any]:
     """Read, measure and judge; return ``indication.json`` and, when ``out`` is given, write it there."""
     record = Record("indicate", observer, inputs=case.inputs())
-    inputs = read_planning(case, record, observer)
+    inputs = read_planning(case, record)
     document, _ = indication_document(case, inputs, record)
     if out is not None:
         with run_folder(out) as staging:

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from vertecast.core.observer import SILENT, Observer
+from vertecast.imaging.calibration import Calibration
 from vertecast.imaging.match import matched_labels
 from vertecast.imaging.read import read_labels, read_volume
 from vertecast.imaging.volume import LabelMap, Volume
@@ -39,33 +39,45 @@ class MeasureCase:
     prior_labels: Path | None = None
     prior_ct: Path | None = None
 
+    def inputs(self) -> dict[str, Path]:
+        """Return the files by their role, for the manifest."""
+        roles: dict[str, Path | None] = {
+            "ct": self.ct,
+            "labels": self.labels,
+            "subregions": self.subregions,
+            "prior_ct": self.prior_ct,
+            "prior_labels": self.prior_labels,
+            "calibration": None if self.calibration in NOT_FILES else Path(str(self.calibration)),
+        }
+        return {role: path for role, path in roles.items() if path is not None}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MeasuredCase:
+    """The images of a case and what was measured on them."""
+
+    labels: LabelMap
+    volume: Volume | None
+    calibration: Calibration | None
+    spine: SpineMeasurement
+
 
 def measure_case(case: MeasureCase, out: Path | None = None, observer: Observer = SILENT) -> SpineMeasurement:
     """Read, measure and, when ``out`` is given, write ``spine.json``, the pictures and the manifest there."""
-    record = Record("measure", observer, inputs=_inputs(case))
+    record = Record("measure", observer, inputs=case.inputs())
     no_pictures = missing_extra("report") if out is not None else None
     if no_pictures:
         record.skip("pictures", no_pictures)
-    volume, labels = _read(case, record)
-    prior = _measure_prior(case, record)
-    with record.stage("Measuring the vertebrae"):
-        calibration = chosen_calibration(case.calibration, volume, labels) if case.calibration else None
-        spine = measure_spine(labels, volume, calibration=calibration, prior=prior, observer=observer)
-    for sentence in calibration.warnings if calibration else ():
-        record.warn(sentence)
-    record.warnings.extend(spine.warnings)
-    record.uses.extend((*spine.uses, *(calibration.uses if calibration else ())))
+    measured = measure_images(case, read_images(case, record), record)
     if out is not None:
         with run_folder(out) as staging:
-            outputs = {"spine.json": "every labelled vertebra, measured", MANIFEST: "this file"}
-            write_json(staging / "spine.json", spine.as_json())
-            if not no_pictures:
-                outputs |= _draw(spine, labels, volume, staging, record)
+            outputs = write_measurement(measured, staging, record) | {MANIFEST: "this file"}
             write_json(staging / MANIFEST, record.manifest(outputs))
-    return spine
+    return measured.spine
 
 
-def _read(case: MeasureCase, record: Record) -> tuple[Volume | None, LabelMap]:
+def read_images(case: MeasureCase, record: Record) -> tuple[Volume | None, LabelMap]:
+    """Read CT and labels, the labels on the CT's grid."""
     with record.stage("Reading the images"):
         labels = read_labels(case.labels, dialect=case.dialect, subregions=case.subregions)
         volume = read_volume(case.ct, series=case.series) if case.ct else None
@@ -76,18 +88,40 @@ def _read(case: MeasureCase, record: Record) -> tuple[Volume | None, LabelMap]:
     return volume, labels
 
 
-def _measure_prior(case: MeasureCase, record: Record) -> SpineMeasurement | None:
-    if case.prior_labels is None:
+def measure_images(case: MeasureCase, images: tuple[Volume | None, LabelMap], record: Record) -> MeasuredCase:
+    """Measure every labelled vertebra of images that were read."""
+    volume, labels = images
+    prior = measure_prior(case.prior_labels, case.prior_ct, case.dialect, record)
+    if prior is not None and case.prior_ct is None and volume is not None:
+        record.warn(
+            "the earlier heights come from its labels alone, today's from the CT's edge as well: thick voxels may "
+            "shift the height loss by several per cent; give the earlier CT with --prior-ct"
+        )
+    with record.stage("Measuring the vertebrae"):
+        calibration = chosen_calibration(case.calibration, volume, labels) if case.calibration else None
+        spine = measure_spine(labels, volume, calibration=calibration, prior=prior, observer=record.observer)
+    for sentence in calibration.warnings if calibration else ():
+        record.warn(sentence)
+    record.warnings.extend(spine.warnings)
+    record.uses.extend((*spine.uses, *(calibration.uses if calibration else ())))
+    return MeasuredCase(labels, volume, calibration, spine)
+
+
+def write_measurement(measured: MeasuredCase, staging: Path, record: Record) -> dict[str, str]:
+    """Write ``spine.json`` and, with the [report] extra, the pictures; return each file with what it holds."""
+    outputs = {"spine.json": "every labelled vertebra, measured"}
+    write_json(staging / "spine.json", measured.spine.as_json())
+    if missing_extra("report") is None:
+        outputs |= _draw(measured.spine, measured.labels, measured.volume, staging, record)
+    return outputs
+
+
+def measure_prior(labels: Path | None, ct: Path | None, dialect: str, record: Record) -> SpineMeasurement | None:
+    """Measure the patient's own earlier CT, the reference for height loss; None where there is none."""
+    if labels is None:
         return None
     with record.stage("Measuring the earlier CT"):
-        labels = read_labels(case.prior_labels, dialect=case.dialect)
-        volume = read_volume(case.prior_ct) if case.prior_ct else None
-        if volume is None and case.ct is not None:
-            record.warn(
-                "the earlier heights come from its labels alone, today's from the CT's edge as well: thick voxels may "
-                "shift the height loss by several per cent; give the earlier CT with --prior-ct"
-            )
-        return measure_spine(labels, volume)
+        return measure_spine(read_labels(labels, dialect=dialect), read_volume(ct) if ct else None)
 
 
 def _draw(
@@ -107,16 +141,3 @@ def _draw(
                 draw_vertebra(vertebra, vertebra.geometry, labels, volume, staging / name)
                 outputs[name] = f"{vertebra.level}, mid-sagittal, with the six points"
     return outputs
-
-
-def _inputs(case: MeasureCase) -> dict[str, Path]:
-    roles: dict[str, Any] = {
-        "ct": case.ct,
-        "labels": case.labels,
-        "subregions": case.subregions,
-        "prior_ct": case.prior_ct,
-        "prior_labels": case.prior_labels,
-    }
-    if case.calibration not in NOT_FILES:
-        roles["calibration"] = Path(str(case.calibration))
-    return {role: path for role, path in roles.items() if path is not None}

@@ -66,22 +66,34 @@ def plan_case(
 ) -> dict[str, Any]:
     """Read, measure, judge and plan; return ``plan.json`` and, when ``out`` is given, write the files there."""
     record = Record("plan", observer, seed=choice.seed, inputs=case.inputs())
-    inputs = read_planning(case, record, observer)
+    inputs = read_planning(case, record)
     indication, selections = indication_document(case, inputs, record)
+    planned = plan_levels(inputs, selections, choice, record)
+    if out is not None:
+        with run_folder(out) as staging:
+            write_json(staging / "spine.json", inputs.spine.as_json())
+            write_json(staging / "indication.json", indication)
+            outputs = {
+                "spine.json": "every labelled vertebra, measured",
+                "indication.json": "what each rule pack says",
+                MANIFEST: "this file",
+            } | write_plan(inputs, planned, staging, record)
+            write_json(staging / MANIFEST, record.manifest(outputs))
+    return session_document(planned)
+
+
+def plan_levels(
+    inputs: PlanningInputs, selections: dict[str, Selection], choice: PlanChoice, record: Record
+) -> dict[Level, PlannedLevel]:
+    """Plan every level that a procedure was proposed for, as one session."""
     rules = trajectory_rules()
     record.uses.extend(rules.uses)
     with record.stage("Planning the needles"):
         air = find_air(inputs.volume) if inputs.volume else None
-        planned = {
-            level: _plan_level(inputs, level, selections[level.value], choice, (air, rules.values), record)
-            for level in case.levels
+        return {
+            Level(name): _plan_level(inputs, Level(name), selection, choice, (air, rules.values), record)
+            for name, selection in selections.items()
         }
-    document = session_document(planned)
-    if out is not None:
-        with run_folder(out) as staging:
-            outputs = _write(inputs, indication, document, planned, staging, record)
-            write_json(staging / MANIFEST, record.manifest(outputs))
-    return document
 
 
 def _plan_level(
@@ -100,6 +112,11 @@ def _plan_level(
         raise GeometryError(
             f"{level} is cut by the image border, so no needle path can be called safe; "
             "give an image and labels that hold the whole vertebra"
+        )
+    if "cemented" in vertebra.flags:
+        raise GeometryError(
+            f"{level} already holds cement or metal: no bone is left there to be filled or measured; "
+            "leave this level out, or give a CT from before that operation"
         )
     if "arch_cut_by_border" in vertebra.flags:
         record.warn(f"{level}: its arch is cut by the image border; what lies beyond is not seen")
@@ -241,24 +258,15 @@ def _nearest(planned: dict[Level, PlannedLevel]) -> dict[str, Any] | None:
     return min(gaps, key=lambda gap: float(str(gap["gap_mm"])), default=None)
 
 
-def _write(
-    inputs: PlanningInputs,
-    indication: dict[str, Any],
-    document: dict[str, Any],
-    planned: dict[Level, PlannedLevel],
-    staging: Path,
-    record: Record,
+def write_plan(
+    inputs: PlanningInputs, planned: dict[Level, PlannedLevel], staging: Path, record: Record
 ) -> dict[str, str]:
-    write_json(staging / "spine.json", inputs.spine.as_json())
-    write_json(staging / "indication.json", indication)
-    write_json(staging / "plan.json", document)
+    """Write ``plan.json``, the markups and, with the [report] extra, the pictures; return what each file holds."""
+    write_json(staging / "plan.json", session_document(planned))
     write_json(staging / "plan.mrk.json", plan_markups(one.plan for one in planned.values()))
     outputs = {
-        "spine.json": "every labelled vertebra, measured",
-        "indication.json": "what each rule pack says",
         "plan.json": "needles, volumes, views and the course of care",
         "plan.mrk.json": "the needles as 3D Slicer markups, LPS",
-        MANIFEST: "this file",
     }
     no_pictures = missing_extra("report")
     if no_pictures:
@@ -266,7 +274,7 @@ def _write(
         return outputs
     from vertecast.report.plan_pictures import draw_plan  # the [report] extra, probed above
 
-    (staging / "pictures").mkdir()
+    (staging / "pictures").mkdir(exist_ok=True)
     with record.stage("Drawing the pictures"):
         for level, one in planned.items():
             if one.plan.plans:

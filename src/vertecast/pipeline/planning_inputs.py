@@ -1,20 +1,18 @@
 """What ``indicate`` and ``plan`` are given, read and measured once for both."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vertecast.core.errors import InputError
 from vertecast.core.levels import Level
-from vertecast.core.observer import Observer
-from vertecast.imaging.match import matched_labels
-from vertecast.imaging.read import read_labels, read_volume
 from vertecast.imaging.volume import LabelMap, Volume
 from vertecast.pipeline.manifest import Record
+from vertecast.pipeline.measure import MeasureCase, measure_images, read_images
 from vertecast.planning.indication import Indication, indicate
 from vertecast.planning.patient import Patient, load_patient
 from vertecast.planning.rules.facts import Session
-from vertecast.spine.measure import measure_spine
 from vertecast.spine.measurement import MeasuredVertebra, SpineMeasurement
 
 
@@ -28,6 +26,7 @@ class PlanningCase:
     patient : ``patient.toml``; without it every question to the patient stays unknown
     levels : one or more, planned together
     stent : whether a stent is planned
+    series, subregions, calibration, prior_labels, prior_ct : as of ``MeasureCase``
     """
 
     labels: Path
@@ -36,11 +35,28 @@ class PlanningCase:
     patient: Path | None = None
     levels: tuple[Level, ...] = ()
     stent: bool = False
+    series: str | None = None
+    subregions: Path | None = None
+    calibration: str | None = None
+    prior_labels: Path | None = None
+    prior_ct: Path | None = None
+
+    def images(self) -> MeasureCase:
+        """Return what is to be measured."""
+        return MeasureCase(
+            labels=self.labels,
+            ct=self.ct,
+            dialect=self.dialect,
+            series=self.series,
+            subregions=self.subregions,
+            calibration=self.calibration,
+            prior_labels=self.prior_labels,
+            prior_ct=self.prior_ct,
+        )
 
     def inputs(self) -> dict[str, Path]:
         """Return the files by their role, for the manifest."""
-        roles = {"ct": self.ct, "labels": self.labels, "patient": self.patient}
-        return {role: path for role, path in roles.items() if path is not None}
+        return self.images().inputs() | ({"patient": self.patient} if self.patient else {})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,28 +77,31 @@ class PlanningInputs:
             raise InputError(f"level {level} is not in the labels; present are {present}") from exc
 
 
-def read_planning(case: PlanningCase, record: Record, observer: Observer) -> PlanningInputs:
+def read_planning(case: PlanningCase, record: Record) -> PlanningInputs:
     """Read patient and images and measure the spine; the record is read first, since it is quick to be wrong."""
     patient = load_patient(case.patient) if case.patient else Patient()
-    if not case.levels:
+    require_levels(case.levels)
+    images = read_images(case.images(), record)
+    labels = images[1]
+    require_present(case.levels, labels.values, case.labels.name)
+    measured = measure_images(case.images(), images, record)
+    return PlanningInputs(labels, measured.volume, patient, measured.spine)
+
+
+def require_levels(levels: Collection[Level]) -> None:
+    """Refuse no level, and a level named twice."""
+    if not levels:
         raise InputError("no level was given; name one or more with --level, for instance --level L1")
-    if len(set(case.levels)) != len(case.levels):
-        raise InputError(f"levels {', '.join(map(str, case.levels))} name one twice; give each level once")
-    with record.stage("Reading the images"):
-        labels = read_labels(case.labels, dialect=case.dialect)
-        volume = read_volume(case.ct) if case.ct else None
-        if volume is not None:
-            labels = matched_labels(labels, volume, name=str(case.labels))
-    for sentence in (*labels.warnings, *(volume.warnings if volume else ())):
-        record.warn(sentence)
-    missing = [level for level in case.levels if level not in labels.values]
+    if len(set(levels)) != len(levels):
+        raise InputError(f"levels {', '.join(map(str, levels))} name one twice; give each level once")
+
+
+def require_present(levels: Collection[Level], present: Collection[Level], name: str) -> None:
+    """Refuse a level that the labels do not hold, and say which they do."""
+    missing = [level for level in levels if level not in present]
     if missing:
-        present = ", ".join(str(level) for level in sorted(labels.values, key=lambda level: level.rank))
-        raise InputError(f"level {missing[0]} is not in {case.labels.name}; present are {present}")
-    with record.stage("Measuring the vertebrae"):
-        spine = measure_spine(labels, volume, observer=observer)
-    record.uses.extend(spine.uses)
-    return PlanningInputs(labels, volume, patient, spine)
+        there = ", ".join(str(level) for level in sorted(present, key=lambda level: level.rank))
+        raise InputError(f"level {missing[0]} is not in {name}; present are {there}")
 
 
 def indicate_levels(case: PlanningCase, inputs: PlanningInputs) -> dict[Level, tuple[Indication, dict[str, Any]]]:

@@ -22,6 +22,7 @@ from vertecast.pipeline.calibrate import chosen_calibration
 from vertecast.pipeline.folder import MANIFEST, run_folder, write_json
 from vertecast.pipeline.lifts import PROCEDURES, fractured_level, lift_task, split_rules
 from vertecast.pipeline.manifest import Record
+from vertecast.pipeline.measure import measure_prior
 from vertecast.pipeline.simulate_outputs import SIMULATION, write_simulation
 from vertecast.procedure.bed import Bed, draw_bed
 from vertecast.procedure.cement import DEFAULT_CEMENT, choose_cement
@@ -51,6 +52,7 @@ class SimulateCase:
     folder : run folder with ``plan.json`` and the manifest of ``plan``
     procedure : by name; the plan's own must agree
     ct, labels : where the plan's images are now; None where the manifest says
+    dialect, series, prior_ct, prior_labels : as of ``MeasureCase``
     calibration : TOML file, ``internal`` or ``fallback``; the stated fallback when None
     cement : of the catalogue
     cement_ml : volume for each level; the plan's proposal when None
@@ -68,7 +70,10 @@ class SimulateCase:
     ct: Path | None = None
     labels: Path | None = None
     dialect: str = "auto"
+    series: str | None = None
     calibration: str | None = None
+    prior_ct: Path | None = None
+    prior_labels: Path | None = None
     cement: str = DEFAULT_CEMENT
     cement_ml: float | None = None
     start_age_s: float | None = None
@@ -109,10 +114,11 @@ def simulate_case(case: SimulateCase, observer: Observer = SILENT) -> Simulated:
     record = Record("simulate", observer, seed=case.seed, inputs=paths)
     planned = _planned_levels(plan, case)
     with record.stage("Reading the images"):
-        volume = read_volume(paths["ct"])
+        volume = read_volume(paths["ct"], series=case.series)
         labels = matched_labels(read_labels(paths["labels"], dialect=case.dialect), volume, name=str(paths["labels"]))
+    prior = measure_prior(case.prior_labels, case.prior_ct, case.dialect, record)
     with record.stage("Measuring the vertebrae"):
-        spine = measure_spine(_near(labels, planned), volume, observer=SILENT)
+        spine = measure_spine(_near(labels, planned), volume, prior=prior, observer=SILENT)
     with record.stage("Making the sites"):
         calibration = chosen_calibration(case.calibration or "fallback", volume, labels)
         beds = {level: _bed(level, spine, volume, case, (sealed, calibration, record)) for level in planned}
@@ -325,7 +331,7 @@ def _key(case: SimulateCase, record: Record) -> str:
         "case": {
             name: str(getattr(case, name))
             for name in sorted(case.__slots__)
-            if name not in ("folder", "ct", "labels", "resume", "stills")
+            if name not in ("folder", "ct", "labels", "prior_ct", "prior_labels", "resume", "stills")
         },
         "parameters": sorted(str(use.as_json()) for use in record.uses),
     }
