@@ -111,7 +111,9 @@ def test_pictures_are_inside_and_nothing_is_fetched(page: str) -> None:
     # fracture, plan, four stills, three views of the scene, cement, temperature
     assert len(sources) == 11
     assert all(source.startswith("data:image/") for source in sources)
-    assert all(one.startswith("#") for one in re.findall(r'href="([^"]*)"', page))
+    # Only the references lead elsewhere, and only when they are followed.
+    assert all(one.startswith(("#", "https://")) for one in re.findall(r'href="([^"]*)"', page))
+    assert all("rel=" in one for one in re.findall(r'<a href="http[^>]*>', page))
     assert not re.search(
         r"<(link|iframe|object|embed)\b|@import|url\(", re.sub(r"<script.*?</script>", "", page, flags=re.S)
     )
@@ -347,7 +349,16 @@ def with_balloon(run: Path) -> None:
         stream.write("\n".join(lines) + "\n")
     document = json.loads((run / "simulation.json").read_text(encoding="utf-8"))
     moment = {"rise_mm": {"anterior": 2.54, "middle": 1.6, "posterior": 0.2}, "angle_deg": 3.1, "cavity_ml": [1.9]}
-    lift = {"moments": {"prone": moment}, "ended": {"left": "target_volume"}, "notes": ["half of it was lost again"]}
+    filled = {**moment, "rise_mm": {"anterior": 4.0, "middle": 3.0, "posterior": 0.04}, "pressure_bar": [9.0]}
+    heights = {"heights_mm": {"anterior": 17.2, "middle": 16.4, "posterior": None}, "wedge_angle_deg": 9.5}
+    lift = {
+        "tools": [{"name": "xpander-15/3", "side": "left", "stays": False}],
+        "moments": {"prone": moment, "inflated": {**filled, "contact_pressure_bar": [{"mean": 7.5, "highest": 8.0}]}},
+        "measured": {"ct": heights, "inflated": {"reason": "not whole"}},
+        "density_mg_cm3": {"ct": 156.0, "mapped_from_neighbours": 99.1},
+        "ended": {"left": "target_volume"},
+        "notes": ["half of it was lost again"],
+    }
     document["levels"][LEVEL]["lift"] = lift
     (run / "simulation.json").write_text(json.dumps(document), encoding="utf-8")
 
@@ -359,12 +370,22 @@ def test_a_kyphoplasty_shows_its_balloon(small_run: Path, tmp_path: Path, flat: 
     balloon = sections_only(run).sections[5]
     (chart,) = (block for block in balloon.blocks if isinstance(block, Chart))
     assert chart.svg.count("<path") == 2
-    (table,) = (block for block in balloon.blocks if isinstance(block, Table))
-    assert table.rows == [("Prone", "2.5", "1.6", "0.2", "3.1", "1.9", "–")]
+    rise, measured = (block for block in balloon.blocks if isinstance(block, Table))
+    assert [tuple(row) for row in rise.rows] == [
+        ("Prone, tools in", "2.5", "1.6", "0.2", "3.1", "1.9", "–", "–"),
+        ("Tools filled", "4.0", "3.0", "0.0", "3.1", "1.9", "9.0", "7.5"),
+    ]
+    assert [tuple(row) for row in measured.rows] == [
+        ("On the CT", "17.2", "16.4", "–", "9.5"),
+        ("Tools filled", "–", "–", "–", "–"),
+        ("Expected, from the reference", "–", "–", "–", "–"),
+    ]
     page = words(sections_only(run).html())
     assert "L2 left: balloon inflated to 2.0 mL, 9.0 bar" in page
     assert "balloon inflated to 0.5 mL" not in page  # of the steps only the last is told
-    assert "The inflation ended, left: target volume." in page
+    assert "Left: xpander-15/3, ended by target volume." in page
+    assert "Balloon height gained in front, middle, behind: tools filled +4.0, +3.0, 0.0 mm" in page
+    assert "156 mg/cm³; from intact neighbours at the same places 99.1 mg/cm³, which is used" in page
 
 
 def test_the_balloon_leaves_the_view_when_it_is_taken_out(small_run: Path, tmp_path: Path) -> None:

@@ -9,18 +9,19 @@ from typing import Any
 
 from vertecast.core.observer import SILENT, Observer
 from vertecast.core.parameters import data_file
+from vertecast.report.case_report_balloon import balloon_section
 from vertecast.report.case_report_blocks import Section
 from vertecast.report.case_report_findings import fracture_section, indication_section, patient_section
 from vertecast.report.case_report_limits import glance_rows, limits_section, parameters_section
 from vertecast.report.case_report_outcome import adjacent_section, mechanics_section, population_section
 from vertecast.report.case_report_plan import plan_section
 from vertecast.report.case_report_procedure import (
-    balloon_section,
     cement_section,
     fluoroscopy_section,
     temperature_section,
     view_blocks,
 )
+from vertecast.report.case_report_references import linked, with_references
 from vertecast.report.case_report_run import RunFolder
 from vertecast.report.case_report_words import capital, spoken
 from vertecast.report.view3d import Scene3D
@@ -51,6 +52,7 @@ class CaseReport:
 
         folder = resources.files("vertecast.report") / "templates"
         environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        environment.filters["linked"] = linked(self.sections)
         template = environment.from_string((folder / "case_report.html.j2").read_text(encoding="utf-8"))
         script = "" if paper or not self.scene_json else data_file("web/viewer.min.js").read_text(encoding="utf-8")
         return template.render(
@@ -101,7 +103,7 @@ def make_case_report(run: RunFolder, observer: Observer = SILENT) -> CaseReport:
     for make in makers:
         sections.append(make())
         observer.advance()
-    return CaseReport(run, tuple(sections), _encoded(scene))
+    return CaseReport(run, with_references(sections), _encoded(scene))
 
 
 def _scene(run: RunFolder) -> tuple[Scene3D | None, list[tuple[str, Any]], str]:

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vertecast.report.bibliography import Work
+
 
 @dataclass(frozen=True, slots=True)
 class Prose:
@@ -95,7 +97,15 @@ class Folded:
     kind: str = "folded"
 
 
-Block = Prose | Note | Table | Picture | Gallery | Chart | Viewer | Heading | Folded
+@dataclass(frozen=True, slots=True)
+class References:
+    """The list of what is cited; each with the label it is cited by."""
+
+    works: Sequence[Work]
+    kind: str = "references"
+
+
+Block = References | Prose | Note | Table | Picture | Gallery | Chart | Viewer | Heading | Folded
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from collections import Counter
 from typing import Any
 
+from vertecast.report.case_report_balloon import lift_sentence
 from vertecast.report.case_report_blocks import Block, Folded, Note, Prose, Section, Table
 from vertecast.report.case_report_findings import verdict_answer
 from vertecast.report.case_report_run import RunFolder, absent
@@ -36,6 +37,9 @@ def glance_rows(run: RunFolder) -> list[tuple[str, str]]:
                 )
             )
         if done:
+            lifted = lift_sentence(done.get("lift"))
+            if lifted:
+                rows.append((capital(f"{name}balloon"), lifted))
             rows.append((capital(f"{name}cement"), _cement(done)))
             rows.append((capital(f"{name}leaks"), _leaks(done)))
             rows.append((capital(f"{name}heat"), _heat(done.get("heat"))))
@@ -96,8 +100,10 @@ def limits_section(run: RunFolder) -> Section:
     said += [sentence for level in run.levels for sentence in run.level("plan", level).get("limits", [])]
     paths = [str(path) for path in manifest.get("run", {}).get("paths", {}).values()]
     blocks += [Note(capital(without_paths(sentence, paths)), "warning") for sentence in dict.fromkeys(said)]
-    skipped = [f"{one['artefact']} skipped: {one['reason']}" for one in manifest.get("skipped", [])]
-    blocks += [Note(capital(sentence)) for sentence in skipped]
+    skipped: dict[str, list[str]] = {}
+    for one in manifest.get("skipped", []):
+        skipped.setdefault(str(one["reason"]), []).append(str(one["artefact"]))
+    blocks += [Note(f"Skipped: {', '.join(names)}; {without_paths(why, paths)}.") for why, names in skipped.items()]
     return Section("limits", "Limits", blocks)
 
 
@@ -127,7 +133,8 @@ def parameters_section(run: RunFolder) -> Section:
         if rows:
             heads = ("Parameter", "Value", "Unit", "Source")
             blocks.append(Folded(f"{len(rows)} {status}", [Table(heads, rows, style="parameters")]))
-    blocks.append(Table(("Software", "Version"), sorted(manifest.get("software", {}).items()), style="facts"))
+    versions = sorted(manifest.get("software", {}).items())
+    blocks.append(Folded("Versions of the software", [Table(("Software", "Version"), versions, style="facts")]))
     stages = manifest.get("run", {}).get("stages", [])
     spent = [(one["name"], number(one["seconds"]), number(one["peak_memory_mib"])) for one in stages]
     if spent:

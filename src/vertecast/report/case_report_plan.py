@@ -35,17 +35,17 @@ def _level(run: RunFolder, level: str, one: Document) -> list[Block]:
     if target.get("reason"):
         said.append(f"Aimed at {target['kind']}: {target['reason']}.")
     blocks: list[Block] = [Prose(" ".join(said))]
+    plans = one.get("plans") or []
+    if not plans:
+        blocks.append(Note(f"No safe needle path for {level} was found.", "warning"))
+    else:
+        blocks.append(_needles(plans[0]))
     for path in run.pictures("pictures", f"plan_{level}"):
         words = f"Needle views of {level}: oblique slices along and across each needle, and from behind"
         legend = "blue: the needle, dotted yellow: 1 mm around it, red cross: target, circle: entry into the bone"
         blocks.append(file_picture(path, words, f"{words}; {legend}.", longest=1500))
     if not run.pictures("pictures", f"plan_{level}"):
         blocks.append(Note(f"No needle views of {level}: the run holds no pictures/plan_{level}.png."))
-    plans = one.get("plans") or []
-    if not plans:
-        blocks.append(Note(f"No safe needle path for {level} was found.", "warning"))
-    else:
-        blocks.append(_needles(plans[0]))
     blocks += _folded(one, plans)
     blocks += [Note(sentence, "warning") for sentence in one.get("warnings", [])]
     blocks += _volumes(one.get("volumes") or {})

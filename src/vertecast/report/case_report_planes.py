@@ -124,13 +124,13 @@ def _heights(panel: Axes, vertebra: Document, origin: NDArray[np.float64], axes_
 
 
 def cement_picture(run: RunFolder, level: str) -> bytes | None:
-    """Draw when the cement arrived, in three planes through its centroid; PNG, None without the fields."""
+    """Draw when the cement arrived, in the three planes that hold the most of it; PNG, None without the fields."""
     arrival, amount = _field(run, level, "cement_arrival_s"), _field(run, level, "cement_fraction")
     if arrival is None or amount is None or not np.isfinite(arrival[0]).any():
         return None
     began = float(np.nanmin(arrival[0]))
     when = np.where(amount[0] > _SHOWN, arrival[0] - began, np.nan)
-    centre = _centroid(np.nan_to_num(amount[0]))
+    centre = _fullest(np.nan_to_num(amount[0]))
     last = max(1.0, float(np.nanmax(when, initial=1.0)))
     shown = Shown(when, arrival[1], centre, "cement arrived, s after the first", _CEMENT, (0.0, last))
     return _three_planes(run, level, shown)
@@ -143,7 +143,7 @@ def temperature_picture(run: RunFolder, level: str, isotherms: Sequence[float] =
         return None
     hottest = np.array(np.unravel_index(int(np.nanargmax(found[0])), found[0].shape))
     amount = _field(run, level, "cement_fraction")
-    centre = _centroid(np.nan_to_num(amount[0])) if amount is not None and np.nansum(amount[0]) > 0 else hottest
+    centre = _fullest(np.nan_to_num(amount[0])) if amount is not None and np.nansum(amount[0]) > 0 else hottest
     warm = np.where(found[0] > _WARM_DEGC, found[0], np.nan)
     limits = (37.0, float(np.nanmax(found[0])))
     shown = Shown(warm, found[1], centre, "peak temperature, °C", "inferno", limits, tuple(isotherms))
@@ -162,11 +162,12 @@ def _field(run: RunFolder, level: str, stem: str) -> tuple[NDArray[np.float32], 
     return np.flip(turned, back), grid.spacing[order]
 
 
-def _centroid(weights: NDArray[np.floating]) -> NDArray[np.intp]:
-    places = np.argwhere(weights > 0)
-    if not len(places):
+def _fullest(weights: NDArray[np.floating]) -> NDArray[np.intp]:
+    """Return the cell whose three planes each hold the most: between two needles' cement a centroid lies in none."""
+    if not weights.any():
         return np.array(weights.shape, np.intp) // 2
-    return np.asarray(np.rint(np.average(places, axis=0, weights=weights[tuple(places.T)])), np.intp)
+    sums = (weights.sum(axis=tuple(k for k in range(3) if k != axis)) for axis in range(3))
+    return np.array([int(np.argmax(one)) for one in sums], np.intp)
 
 
 def _three_planes(run: RunFolder, level: str, over: Shown) -> bytes:

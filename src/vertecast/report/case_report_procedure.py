@@ -9,7 +9,6 @@ from vertecast.report.case_report_blocks import (
     Gallery,
     Heading,
     Note,
-    Prose,
     Section,
     Table,
     Viewer,
@@ -19,11 +18,18 @@ from vertecast.report.case_report_blocks import (
 )
 from vertecast.report.case_report_charts import Line, Marked, line_chart
 from vertecast.report.case_report_run import Document, RunFolder, absent
-from vertecast.report.case_report_words import capital, event_sentence, fixed, minutes, named, number, spoken, with_unit
+from vertecast.report.case_report_words import capital, event_sentence, minutes, named, number, spoken, with_unit
 from vertecast.report.view3d import Scene3D
 
 _VIEWS = {"ap": "AP", "lateral": "lateral"}
-_PLACES = ("anterior", "middle", "posterior")
+_TOOL_STILLS = {
+    "balloon_standing": "standing",
+    "balloon_prone": "tools in place, not filled",
+    "balloon_inflated": "tools filled",
+    "balloon_deflated": "tools let go",
+}
+_MANY = 5
+"""More stills of one view than this stand four in a row."""
 _LETTERS = "Letters are the patient's left, right, anterior, posterior, superior and inferior."
 _COLOURS = "Blue line: the vertebra, yellow: the spinal canal."
 _SHOWS = (
@@ -50,11 +56,18 @@ def fluoroscopy_section(run: RunFolder) -> Section:
             continue
         for view, paths in stills.items():
             name = _VIEWS.get(view, spoken(view))
+            paths = sorted(paths, key=lambda path: ("balloon" not in path.stem, _moment(path.stem, level, view)))
             words = [_step(run, level, path.name, name) for path in paths]
-            pictures = [
-                file_picture(path, w, capital(_after(w)), longest=520) for path, w in zip(paths, words, strict=True)
+            said = [
+                _TOOL_STILLS.get(_moment(path.stem, level, view)[1], _after(w))
+                for path, w in zip(paths, words, strict=True)
             ]
-            blocks.append(Gallery(pictures, f"{level}, {name} view, simulated.", 3))
+            pictures = [
+                file_picture(path, w, capital(one), longest=520)
+                for path, w, one in zip(paths, words, said, strict=True)
+            ]
+            columns = 4 if len(pictures) > _MANY else 3
+            blocks.append(Gallery(pictures, f"{level}, {name} view, simulated.", columns))
     if unseen:
         blocks.append(Note(f"No fluoroscopy of {', '.join(unseen)}: the run holds no pictures of it in fluoro/."))
     rows = [(minutes(event["t_s"]), event_sentence(event)) for event in run.story()]
@@ -67,6 +80,13 @@ def fluoroscopy_section(run: RunFolder) -> Section:
     return Section("fluoroscopy", "Fluoroscopy, step by step", blocks)
 
 
+def _moment(stem: str, level: str, view: str) -> tuple[int, str]:
+    """Return the place in time of a still of the tools, by its file's name; others by their name."""
+    name = stem.removeprefix(f"{level}_{view}_")
+    known = list(_TOOL_STILLS)
+    return (known.index(name) if name in known else len(known), name)
+
+
 def _step(run: RunFolder, level: str, file: str, view: str) -> str:
     """Return what a still shows, as the manifest says it; by its own name where the manifest is silent."""
     holds = {one["file"]: one["holds"] for one in run.document("manifest").get("outputs", [])}
@@ -76,57 +96,6 @@ def _step(run: RunFolder, level: str, file: str, view: str) -> str:
 def _after(holds: str) -> str:
     """Return only what is particular to one still: ``25 % of the cement in``."""
     return holds.split(" with ")[-1].split(": ")[-1]
-
-
-def balloon_section(run: RunFolder) -> Section:
-    """Return pressure and lift against the volume of each balloon, and what was lifted and kept."""
-    blocks: list[Block] = []
-    for level in run.levels:
-        for side in sorted({str(e.get("side")) for e in run.events_of("inflation", level=level)}):
-            events = [e for e in run.events_of("inflation", level=level) if str(e.get("side")) == side]
-            lines = [
-                Line(name="pressure, bar", points=_curve(events, "pressure_bar")),
-                Line(name="height gained, mm", points=_curve(events, "lift_mm"), right=True),
-            ]
-            svg = line_chart(lines, "volume injected into the balloon, mL")
-            if svg:
-                blocks.append(Chart(svg, f"{level}, {side}: pressure and height gained while the balloon fills."))
-        blocks += _lifted(level, run.level("simulation", level).get("lift"))
-    if not blocks:
-        procedures = {run.level("plan", level).get("procedure") for level in run.levels}
-        said = "vertebroplasty uses none" if procedures == {"vertebroplasty"} else "the run holds no inflation"
-        blocks.append(Note(f"No balloon curve: {said}."))
-    return Section("balloon", "Balloon", blocks)
-
-
-def _curve(events: list[Document], key: str) -> list[tuple[float, float]]:
-    steps = [event.get("data") or {} for event in events]
-    volume = next((name for name in ("injected_ml", "volume_ml") if any(name in step for step in steps)), "")
-    return [(float(step[volume]), float(step[key])) for step in steps if volume in step and step.get(key) is not None]
-
-
-def _lifted(level: str, lift: Any) -> list[Block]:
-    """Return what the tools lifted at each moment, as ``simulation.json`` has it."""
-    if not isinstance(lift, dict):
-        return []
-    rows = [
-        (
-            capital(spoken(name)),
-            *(fixed(float(one["rise_mm"][place]), 1) for place in _PLACES),
-            fixed(float(one["angle_deg"]), 1),
-            ", ".join(fixed(float(v), 1) for v in one.get("cavity_ml", [])) or "–",
-            ", ".join(fixed(float(p), 1) for p in one.get("pressure_bar", [])) or "–",
-        )
-        for name, one in (lift.get("moments") or {}).items()
-    ]
-    heads = ("Moment", "Anterior, mm", "Middle, mm", "Posterior, mm", "Angle, °", "Cavity, mL", "Pressure, bar")
-    blocks: list[Block] = (
-        [Table(heads, rows, f"{level}: height and angle gained at each moment.", "numbers")] if rows else []
-    )
-    ended = [f"{side}: {spoken(str(why))}" for side, why in (lift.get("ended") or {}).items()]
-    if ended:
-        blocks.append(Prose(f"The inflation ended, {'; '.join(ended)}."))
-    return [*blocks, *(Note(note, "warning") for note in lift.get("notes", []))]
 
 
 def view_blocks(scene: Scene3D | None, stills: list[Any], why: str) -> list[Block]:

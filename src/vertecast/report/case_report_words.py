@@ -94,7 +94,7 @@ def quantity_text(quantity: Any, unit: str, digits: int = 3) -> str:
     if low is None or high is None:
         return with_unit(number(float(value), digits), unit)
     if low == high:
-        return with_unit(stated(float(value)), unit)
+        return with_unit(stated(float(f"{float(value):.{digits}g}")), unit)
     ends = [float(n) for n in (value, low, high)]
     largest = max(abs(n) for n in ends) or 1.0
     places = max(0, digits - 1 - math.floor(math.log10(largest)))
@@ -176,7 +176,7 @@ def _said(kind: str, data: Mapping[str, Any]) -> str:
     if kind == "leak":
         return f"leak, {data.get('route', 'route unknown')}"
     if kind == "stop":
-        return f"stopped: {data.get('sentence') or data.get('reason')}"
+        return f"stopped: {data.get('sentence') or spoken(str(data.get('reason')))}"
     if kind == "injection_ended":
         return f"injection ends, {number(data.get('injected_ml', 0))} mL in"
     if kind == "peak_temperature":

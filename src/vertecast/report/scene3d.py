@@ -226,6 +226,26 @@ def _half_height(scene: Scene3D) -> float:
     return max(_HALF_MM, float(np.abs((np.concatenate(own) - scene.centre_lps) @ scene.axes_lps[2]).max()) + _BEYOND_MM)
 
 
+def _place_letters(
+    letters: list[tuple[Any, NDArray[np.float64]]], away: NDArray[np.float64], half: float
+) -> list[NDArray[np.float64] | None]:
+    """Return where each direction's letter stands, mm from the centre; None for one that points at the viewer."""
+    places: list[NDArray[np.float64] | None] = []
+    for _, axis in letters:
+        seen = axis - away * float(axis @ away)
+        size = float(np.linalg.norm(seen))
+        places.append((half - _LETTER_MM) * seen / size if size > 0.35 else None)
+    return places
+
+
+def _room(
+    letters: list[NDArray[np.float64] | None], names: list[NDArray[np.float64]], away: NDArray[np.float64]
+) -> float:
+    """Return the least distance of a name to a letter as it is seen, mm."""
+    apart = [one - name for one in letters if one is not None for name in names]
+    return min((float(np.linalg.norm(gap - away * float(gap @ away))) for gap in apart), default=np.inf)
+
+
 def _taken(window: Any, renderer: Any, scene: Scene3D, look: Look, words: Words) -> Pixels:
     from vtkmodules.util import numpy_support
     from vtkmodules.vtkRenderingCore import vtkWindowToImageFilter
@@ -237,16 +257,19 @@ def _taken(window: Any, renderer: Any, scene: Scene3D, look: Look, words: Words)
     letters, names = words
     superior = scene.axes_lps[2]
     leftwards = np.cross(away, superior)
+    size_left = float(np.linalg.norm(leftwards))
+    beside = (half - _NAME_MM) * leftwards / max(size_left, 1e-9)
+    seen_letters = _place_letters(letters, away, half)
+    # The names stand on the side where no letter is in their way.
+    side = max((1.0, -1.0), key=lambda one: _room(seen_letters, [h * superior + one * beside for _, h in names], away))
     for actor, height in names:
-        place = height * superior + (half - _NAME_MM) * leftwards / max(float(np.linalg.norm(leftwards)), 1e-9)
-        actor.SetPosition(*(scene.centre_lps + place))
-        actor.SetVisibility(abs(height) < half - _NAME_MM and float(np.linalg.norm(leftwards)) > 0.6)
-    for actor, axis in letters:
-        seen = axis - away * float(axis @ away)
-        size = float(np.linalg.norm(seen))
+        actor.SetPosition(*(scene.centre_lps + height * superior + side * beside))
+        actor.SetVisibility(abs(height) < half - _NAME_MM and size_left > 0.6)
+    for actor, place in zip((actor for actor, _ in letters), seen_letters, strict=True):
         # A direction that points at the viewer would stand in front of the spine: left out.
-        actor.SetVisibility(size > 0.35)
-        actor.SetPosition(*(scene.centre_lps + (half - _LETTER_MM) * seen / max(size, 1e-9)))
+        actor.SetVisibility(place is not None)
+        if place is not None:
+            actor.SetPosition(*(scene.centre_lps + place))
     camera = renderer.GetActiveCamera()
     camera.ParallelProjectionOn()
     camera.SetParallelScale(half)
