@@ -18,6 +18,7 @@ from vertecast.cli.phantom import phantom
 from vertecast.cli.plan import plan
 from vertecast.cli.radiograph import radiograph
 from vertecast.cli.report import report
+from vertecast.cli.run import run
 from vertecast.cli.simulate import simulate
 from vertecast.cli.strength import strength
 
@@ -29,7 +30,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-COMMANDS = (measure, indicate, plan, simulate, report, radiograph, strength, phantom, fracture, patient, demo, info)
+COMMANDS = (
+    run,
+    measure,
+    indicate,
+    plan,
+    simulate,
+    report,
+    radiograph,
+    strength,
+    phantom,
+    fracture,
+    patient,
+    demo,
+    info,
+)
 for command in COMMANDS:
     app.command()(command)
 

@@ -19,6 +19,16 @@ class Observer(Protocol):
         """Tell whether the user asked to stop."""
 
 
+class RunObserver(Observer, Protocol):
+    """What a run of several stages calls besides."""
+
+    def enter(self, stage: str, number: int, ahead: tuple[float, ...]) -> None:
+        """Say that a stage begins, the how-manieth it is, and the seconds usually taken by it and each later one."""
+
+    def leave(self, stage: str, seconds: float, peak_memory_mib: float, *, reused: bool) -> None:
+        """Say that a stage is done, what it took, and whether it was done by an earlier run."""
+
+
 class SilentObserver:
     """Says nothing and never cancels."""
 
@@ -35,5 +45,13 @@ class SilentObserver:
         """Return ``False``."""
         return False
 
+    def enter(self, stage: str, number: int, ahead: tuple[float, ...]) -> None:
+        """Do nothing."""
 
-SILENT: Observer = SilentObserver()
+    def leave(self, stage: str, seconds: float, peak_memory_mib: float, *, reused: bool) -> None:
+        """Do nothing."""
+
+
+_SILENT = SilentObserver()
+SILENT: Observer = _SILENT
+SILENT_RUN: RunObserver = _SILENT

@@ -1,7 +1,5 @@
 """The manifest: what a run read, used, wrote and skipped. Everything outside ``run`` is the same for the same case."""
 
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +11,7 @@ from typing import Any
 from vertecast.core.observer import Observer
 from vertecast.core.parameters import ParameterUse
 from vertecast.core.provenance import digest, merged_uses, software_versions
+from vertecast.pipeline.memory import forget_peak, peak_mib
 
 SCHEMA = "vertecast/manifest/1"
 NOTICE = "Research and education; not a medical device."
@@ -29,17 +28,18 @@ class Record:
     uses: list[ParameterUse] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     skipped: list[dict[str, str]] = field(default_factory=list)
-    _stages: list[dict[str, Any]] = field(default_factory=list)
+    steps: list[dict[str, Any]] = field(default_factory=list)
     _started: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Time one stage and note the peak memory at its end."""
         self.observer.begin(name)
+        forget_peak()
         start = time.perf_counter()
         yield
         seconds = round(time.perf_counter() - start, 3)
-        self._stages.append({"name": name, "seconds": seconds, "peak_memory_mib": _peak_memory_mib()})
+        self.steps.append({"name": name, "seconds": seconds, "peak_memory_mib": peak_mib()})
 
     def warn(self, sentence: str) -> None:
         """Keep a warning for the manifest and say it at once."""
@@ -68,7 +68,7 @@ class Record:
             "run": {
                 "started": self._started.isoformat(timespec="seconds"),
                 "paths": {role: str(path) for role, path in self.inputs.items()},
-                "stages": self._stages,
+                "stages": self.steps,
             },
         }
 
@@ -106,8 +106,3 @@ def with_artefacts(before: dict[str, Any], now: dict[str, Any], tried: Callable[
             "stages": [*(one for one in before["run"]["stages"] if one["name"] not in names), *now["run"]["stages"]],
         },
     }
-
-
-def _peak_memory_mib() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)

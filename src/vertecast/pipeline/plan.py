@@ -120,7 +120,7 @@ def _plan_level(
         )
     if "arch_cut_by_border" in vertebra.flags:
         record.warn(f"{level}: its arch is cut by the image border; what lies beyond is not seen")
-    procedure = _procedure(level, selection, choice)
+    procedure, why = _procedure(level, selection, choice)
     tube = _tube(level, procedure, choice)
     record.uses.extend(tube.uses)
     air, rules = how
@@ -144,6 +144,7 @@ def _plan_level(
     body = {
         "procedure": procedure.value,
         "proposed_procedure": selection.as_json()["procedure"],
+        "procedure_reason": why,
         "target": target,
         **plan.as_json(),
         "volumes": volumes,
@@ -151,16 +152,18 @@ def _plan_level(
     return PlannedLevel(plan, procedure, body, volumes["cement_ml"]["value"] if "cement_ml" in volumes else 0.0)
 
 
-def _procedure(level: Level, selection: Selection, choice: PlanChoice) -> Procedure:
-    chosen = choice.procedure or selection.procedure
-    if chosen in (None, Procedure.NO_OPERATION):
-        chosen = selection.if_operated
-    if chosen is None or chosen is Procedure.NO_OPERATION:
-        raise InputError(
-            f"{level}: which procedure fits cannot be decided ({selection.verdict.sentence}); "
-            "choose one with --procedure"
-        )
-    return chosen
+def _procedure(level: Level, selection: Selection, choice: PlanChoice) -> tuple[Procedure, str]:
+    """Return the procedure and why it is this one."""
+    said = selection.verdict.sentence
+    if choice.procedure is not None:
+        return choice.procedure, f"asked for; of the indication: {said}"
+    if selection.procedure not in (None, Procedure.NO_OPERATION):
+        return selection.procedure, f"proposed by the indication: {said}"
+    fallback = selection.if_operated
+    if fallback is None or fallback is Procedure.NO_OPERATION:
+        raise InputError(f"{level}: which procedure fits cannot be decided ({said}); choose one with --procedure")
+    absent = f", and none of {', '.join(selection.provided)} holds" if selection.provided else ""
+    return fallback, f"what would fit if it is operated{absent}; of the indication: {said}"
 
 
 def _name(level: Level, procedure: Procedure, choice: PlanChoice) -> str:

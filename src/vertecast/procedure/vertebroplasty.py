@@ -95,7 +95,9 @@ def vertebroplasty(
         For a volume that does not fit, a cement that cannot be injected then.
     """
     _require_possible(beds, tasks)
-    state = State.before(beds) if start is None else start.with_event(EventKind.RESUMED)
+    state = State.before(beds) if start is None else start
+    if any(event.kind is EventKind.CANCELLED for event in state.events):
+        state = state.with_event(EventKind.RESUMED)  # a killed run left no trace of its end, and ends as if unbroken
     return run_steps(state, vertebroplasty_steps(tasks, practice), observer, keep)
 
 
