@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from vertecast.kernels.cavity_gaps import full_tangent, multiply
-from vertecast.kernels.cavity_law import advance, opened, principal, respond
+from vertecast.kernels.cavity_law import advance, opened, parted, principal, respond
+from vertecast.kernels.cavity_slots import Carried
 from vertecast.kernels.foam_law import FoamLaw
 from vertecast.kernels.foam_reference import elastic_matrix, returned
 
@@ -98,3 +99,30 @@ def test_full_tangent_is_the_stresss_derivative(alpha, strength, most):
     multiply(values, ours)
     miss = np.abs(ours - exact).max(axis=1) / np.abs(exact).max()
     assert np.quantile(miss, 0.97) < most
+
+
+def both_of(strain, material):
+    stress, gap = np.empty_like(strain), np.empty_like(strain)
+    parted(strain, material, stress, gap)
+    return stress, gap
+
+
+def test_stress_and_gap_make_the_strain_they_came_from():
+    strain, material = np.random.default_rng(8).normal(0, 0.01, (8, 6, 40)), constants(40, 1.0, 0.05)
+    stress, gap = both_of(strain, material)
+    assert np.count_nonzero(gap.any(axis=1)) > 100
+    back = Carried(stress, gap, np.zeros((8, 40))).strain(material)
+    np.testing.assert_allclose(back, strain, atol=1e-12)
+
+
+def test_other_moduli_keep_stress_and_gap():
+    """A band with a wide gap that becomes part of a soft, nearly incompressible disc must not pull on it."""
+    strain = np.zeros((8, 6, 1))
+    strain[:, 2] = 0.3
+    stress, gap = both_of(strain, constants(1, 1.0, 0.05))
+    disc = np.array([[16.4], [0.34], [1e3], [0.1]])
+    back = Carried(stress, gap, np.zeros((8, 1))).strain(disc)
+    now, _ = both_of(back, disc)
+    assert np.abs(now).max() <= 0.1 + 1e-9
+    naive = strain * MU / disc[1]  # as if the whole strain were elastic
+    assert np.abs(both_of(naive, np.array([[16.4], [0.34], [1e3], [np.inf]]))[0]).max() > 100.0

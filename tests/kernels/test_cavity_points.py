@@ -1,21 +1,23 @@
 """Proves: material points hand their state to the grid and back without loss, move rigidly when told to, keep mass."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from vertecast.core.errors import GeometryError, ParameterError
 from vertecast.kernels.bricks import BrickMesh
 from vertecast.kernels.cavity_points import (
-    Leftover,
+    cell_constants,
     cell_means,
     changed,
     homes,
-    labels_of,
     seeded,
     slot_means,
     travelled,
 )
 from vertecast.kernels.cavity_shape import cavity_share, node_places, sphere
+from vertecast.kernels.cavity_slots import Carried, Leftover
 
 SHAPE, SPACING = (6, 5, 4), (1.0, 0.8, 1.25)
 
@@ -38,49 +40,74 @@ def test_seeding_puts_the_mass_where_it_is():
     assert points.mass.sum() == pytest.approx(0.2 * (120 - 4 / 3 * np.pi * 1.4**3), rel=0.02)
 
 
+def carried(mesh, seed):
+    rng = np.random.default_rng(seed)
+    return Carried(
+        rng.normal(size=(8, 6, mesh.count)), rng.normal(size=(8, 6, mesh.count)), rng.random((8, mesh.count))
+    )
+
+
+def nothing(mesh):
+    return Carried(np.zeros((8, 6, mesh.count)), np.zeros((8, 6, mesh.count)), np.zeros((8, mesh.count)))
+
+
+def assert_same(one, other):
+    for first, second in ((one.stress, other.stress), (one.gap, other.gap), (one.kappa, other.kappa)):
+        np.testing.assert_allclose(first, second, atol=1e-12)
+
+
 def test_what_the_points_carry_comes_back_unchanged():
-    points, label = points_of()
+    points, _ = points_of()
     mesh = mesh_of()
-    at, rng = homes(points, mesh), np.random.default_rng(5)
-    shear = np.ones(mesh.count)
-    strain, kappa = rng.normal(size=(8, 6, mesh.count)), rng.random((8, mesh.count))
-    zero = (np.zeros_like(strain), np.zeros_like(kappa))
-    told = changed(points, at, (zero[0], strain), (zero[1], kappa), shear)
-    back = slot_means(at, told, shear, mesh, np.ones(mesh.count, bool))
-    np.testing.assert_allclose(back[0], strain, atol=1e-12)
-    np.testing.assert_allclose(back[1], kappa, atol=1e-12)
-    low, high = labels_of(at, points.label, mesh)
-    np.testing.assert_array_equal(low, label.ravel())
-    np.testing.assert_array_equal(high, label.ravel())
+    at, given = homes(points, mesh), carried(mesh, 5)
+    told = changed(points, at, nothing(mesh), given)
+    assert_same(slot_means(at, told, mesh, np.ones(mesh.count, bool)), given)
     (density,) = cell_means(at, points, (points.mass / points.volume,), mesh)
     assert (density * np.prod(SPACING)).sum() == pytest.approx(points.mass.sum())
 
 
-def test_stress_stays_when_the_modulus_changes():
+def by_label(density, damage, kappa, label):
+    strength = np.where(label == 4, 1e6, label + 1.0)
+    return np.stack([10.0 * density, 5.0 * density, strength, np.where(label == 4, np.inf, 0.1 * strength)])
+
+
+def test_a_voxel_of_one_label_has_its_constants():
+    points, label = points_of()
+    mesh = mesh_of()
+    at = homes(points, mesh)
+    (density,) = cell_means(at, points, (points.mass / points.volume,), mesh)
+    (damage,) = cell_means(at, points, (points.damage,), mesh)
+    expected = by_label(density, damage, damage, label.ravel())
+    np.testing.assert_allclose(cell_constants(by_label, at, points, mesh), expected)
+
+
+def test_a_voxel_of_two_labels_is_their_mixture():
     points, _ = points_of()
     mesh = mesh_of()
-    at, shear, stiffer = homes(points, mesh), np.ones(mesh.count), np.full(mesh.count, 4.0)
-    strain, kappa = np.full((8, 6, mesh.count), 0.02), np.zeros((8, mesh.count))
-    told = changed(points, at, (np.zeros_like(strain), strain), (kappa, kappa), shear)
-    np.testing.assert_allclose(slot_means(at, told, stiffer, mesh, np.ones(mesh.count, bool))[0], 0.005)
+    at = homes(points, mesh)
+    two = replace(points, label=np.where(at.octant < 2, 4, 1))  # a quarter of each voxel never yields nor opens
+    found = cell_constants(by_label, at, two, mesh)
+    np.testing.assert_allclose(found[2], 1.0 / (0.25 / 1e6 + 0.75 / 2.0))
+    np.testing.assert_allclose(found[3], 0.2 / 0.75)
+    (density,) = cell_means(at, points, (points.mass / points.volume,), mesh)
+    np.testing.assert_allclose(found[1], 5.0 * density)
+    open_ = replace(two, gap=np.where(at.octant < 2, 0.0, 1.0) * np.ones((6, 1)))
+    np.testing.assert_allclose(cell_constants(by_label, at, open_, mesh)[3], 0.2, rtol=1e-3)  # its weakest part's
 
 
 def test_leftover_restores_what_cut_voxels_forget():
     points, _ = points_of()
     mesh = mesh_of()
-    at, rng, shear = homes(points, mesh), np.random.default_rng(6), np.ones(mesh.count)
-    cut = np.arange(mesh.count) % 3 > 0  # every third voxel is cut: its octants share one mean
-    strain, kappa = rng.normal(size=(8, 6, mesh.count)), rng.random((8, mesh.count))
-    zero = (np.zeros_like(strain), np.zeros_like(kappa))
-    told = changed(points, at, (zero[0], strain), (zero[1], kappa), shear)
-    means = slot_means(at, told, shear, mesh, cut)
-    assert np.abs(means[0] - strain).max() > 0.1
-    left = Leftover.between(mesh, (strain, kappa), means)
-    assert left.voxel.size == np.count_nonzero(~cut)
-    again = left.added(mesh, *slot_means(at, told, shear, mesh, cut))
-    np.testing.assert_allclose(again[0], strain, atol=1e-12)
+    at, given = homes(points, mesh), carried(mesh, 6)
+    whole = np.arange(mesh.count) % 3 > 0  # every third voxel is cut: its octants share one mean
+    told = changed(points, at, nothing(mesh), given)
+    means = slot_means(at, told, mesh, whole)
+    assert np.abs(means.stress - given.stress).max() > 0.1
+    left = Leftover.between(mesh, given, means)
+    assert left.voxel.size == np.count_nonzero(~whole)
+    assert_same(left.added(mesh, slot_means(at, told, mesh, whole)), given)
     smaller = mesh_of(np.arange(120).reshape(SHAPE) > 30)
-    left.added(smaller, np.zeros((8, 6, smaller.count)), np.zeros((8, smaller.count)))  # what has gone is left out
+    left.added(smaller, nothing(smaller))  # what has gone is left out
 
 
 def test_a_rigid_turn_turns_the_strain_and_keeps_the_volume():
@@ -89,16 +116,17 @@ def test_a_rigid_turn_turns_the_strain_and_keeps_the_volume():
     turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
     du = np.einsum("ij,jabc->iabc", turn - np.eye(3), places)
     mesh = mesh_of()
-    strain = np.zeros((8, 6, mesh.count))
-    strain[:, 0], strain[:, 1] = 0.01, -0.004
-    kappa = np.zeros((8, mesh.count))
-    start = changed(points, homes(points, mesh), (np.zeros_like(strain), strain), (kappa, kappa), np.ones(mesh.count))
+    given = nothing(mesh)
+    given.stress[:, 0], given.stress[:, 1] = 0.01, -0.004
+    given.gap[:] = given.stress
+    start = changed(points, homes(points, mesh), nothing(mesh), given)
     end = travelled(start, du, SPACING)
     np.testing.assert_allclose(end.place, turn @ start.place, atol=1e-12)
     np.testing.assert_allclose(end.volume, start.volume, rtol=1e-3)
     expected = turn @ np.diag([0.01, -0.004, 0.0]) @ turn.T
-    np.testing.assert_allclose(end.strain[0], expected[0, 0], atol=1e-6)
-    np.testing.assert_allclose(end.strain[5], 2 * expected[0, 1], atol=1e-6)
+    for tensor, shear in ((end.stress, 1.0), (end.gap, 2.0)):
+        np.testing.assert_allclose(tensor[0], expected[0, 0], atol=1e-6)
+        np.testing.assert_allclose(tensor[5], shear * expected[0, 1], atol=1e-6)
 
 
 def test_compression_makes_points_denser():

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from vertecast.core.errors import ParameterError
 from vertecast.core.observer import SILENT, Observer
-from vertecast.kernels.cavity_points import Leftover, cell_means, homes, seeded
+from vertecast.kernels.cavity_points import cell_means, homes, seeded
 from vertecast.kernels.cavity_shape import cavity_share, octant_values
+from vertecast.kernels.cavity_slots import Leftover
 from vertecast.kernels.cavity_state import (
     CavityProblem,
     CavityRecord,

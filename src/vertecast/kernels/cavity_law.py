@@ -260,3 +260,27 @@ def _advance_block(first, strain, before, kappa, weight, material, law, jam, ene
                     if volume > was[0] + was[1] + was[2]:
                         for i in range(6):
                             strain[q, i, j] -= jam * (gap[i] - was[i])
+
+
+@njit(cache=True, parallel=True)
+def parted(strain, material, stress, gap):  # type: ignore[no-untyped-def]
+    """Write stress and gap (8, 6, n) of a carried strain: the inverse of :meth:`cavity_slots.Carried.strain`."""
+    blocks = (stress.shape[2] + BLOCK - 1) // BLOCK
+    for k in prange(blocks):
+        _parted_block(k * BLOCK, strain, material, stress, gap)
+
+
+@njit(cache=True)
+def _parted_block(first, strain, material, stress, gap):  # type: ignore[no-untyped-def]
+    e, g, axes = np.empty(6), np.empty(6), np.empty((3, 3))
+    for q in range(8):
+        for j in range(first, min(first + BLOCK, stress.shape[2])):
+            lame, mu = material[0, j], material[1, j]
+            for i in range(6):
+                e[i] = strain[q, i, j]
+            opened(e, lame, mu, material[3, j], g, axes)
+            volume = e[0] + e[1] + e[2] - g[0] - g[1] - g[2]
+            for i in range(3):
+                gap[q, i, j], gap[q, 3 + i, j] = g[i], g[3 + i]
+                stress[q, i, j] = lame * volume + 2.0 * mu * (e[i] - g[i])
+                stress[q, 3 + i, j] = mu * (e[3 + i] - g[3 + i])

@@ -4,6 +4,7 @@ The grid only solves. Before an increment the Gauss points take the mean of the 
 it, the points take the *change* of their octant, so what does not move does not smear. Then they travel.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,8 +14,11 @@ from scipy import ndimage
 
 from vertecast.core.errors import GeometryError, ParameterError
 from vertecast.kernels.bricks import BrickMesh
+from vertecast.kernels.cavity_slots import Carried
 
 Array = NDArray[np.float64]
+
+_CLOSED = 1e-3  # opening that a closed part of a voxel counts as when the tension cut-offs of its parts are mixed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,9 +29,9 @@ class MaterialPoints:
     ----------
     place : (3, n), mm in grid coordinates
     volume, mass : (n,), mm³ and the caller's unit of mass
-    strain : (6, n), elastic strain with the gaps' opening, Voigt with engineering shear
+    stress : (6, n), MPa
+    gap : (6, n), strain of open gaps, Voigt with engineering shear
     kappa : (n,), equivalent plastic strain
-    shear : (n,), MPa, the shear modulus ``strain`` belongs to: stress stays when the modulus changes
     damage : (n,), 0-1, the caller's; carried unchanged
     label : (n,), the caller's; carried unchanged
     """
@@ -35,9 +39,9 @@ class MaterialPoints:
     place: Array
     volume: Array
     mass: Array
-    strain: Array
+    stress: Array
+    gap: Array
     kappa: Array
-    shear: Array
     damage: Array
     label: NDArray[np.integer]
 
@@ -70,9 +74,9 @@ def seeded(
         place=(np.stack(at) + 0.5) * 0.5 * np.reshape(spacing, (3, 1)),
         volume=volume,
         mass=volume * density[voxel],
-        strain=np.zeros((6, volume.size)),
+        stress=np.zeros((6, volume.size)),
+        gap=np.zeros((6, volume.size)),
         kappa=np.zeros(volume.size),
-        shear=np.ones(volume.size),
         damage=damage[voxel].astype(float),
         label=label[voxel].astype(np.int16),
     )
@@ -120,20 +124,46 @@ def cell_means(homes_: Homes, points: MaterialPoints, fields: tuple[Array, ...],
     return means
 
 
-def labels_of(
-    homes_: Homes, label: NDArray[np.integer], mesh: BrickMesh
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the smallest and the largest label of the points in each active voxel; empty ones ask the nearest."""
+def cell_constants(
+    constants: Callable[[Array, Array, Array, NDArray[np.int64]], Array],
+    homes_: Homes,
+    points: MaterialPoints,
+    mesh: BrickMesh,
+) -> Array:
+    """Return the law's constants (4, n) of the active voxels.
+
+    Notes
+    -----
+    A voxel that holds several labels is their mixture by volume: moduli add, yield stress and tension cut-off are those
+    of parts in a row (harmonic mean), so that a part that does not yield or open at all does not keep the rest from it.
+    For the cut-off the parts with open gaps count by their opening: a gap that reaches into a voxel opens it.
+    """
     known = homes_.known
-    home, labels = homes_.element[known], label[known].astype(np.int64)
-    low, high = np.full(mesh.count, np.iinfo(np.int64).max), np.full(mesh.count, np.iinfo(np.int64).min)
-    np.minimum.at(low, home, labels)
-    np.maximum.at(high, home, labels)
-    filled = np.bincount(home, minlength=mesh.count) > 0
-    if filled.all():
-        return low, high
-    source = _nearest_filled(mesh, filled)
-    return low[source], high[source]
+    home, volume = homes_.element[known], points.volume[known]
+    label = points.label[known].astype(np.int64)
+    low = int(label.min(initial=0))
+    kinds = int(label.max(initial=0)) - low + 1
+    pair = home * kinds + (label - low)
+    total = np.bincount(pair, volume, kinds * mesh.count)
+    part = np.flatnonzero(total)
+    means = []
+    for values in (points.mass / points.volume, points.damage, points.kappa):
+        means.append(np.bincount(pair, volume * values[known], total.size)[part] / total[part])
+    found = constants(means[0], means[1], means[2], part % kinds + low)
+    cell, weight = part // kinds, total[part]
+    filled = np.bincount(cell, weight, mesh.count)
+    out = np.empty((4, mesh.count))
+    share = np.divide(1.0, filled, out=np.zeros(mesh.count), where=filled > 0)
+    for row in (0, 1):
+        out[row] = np.bincount(cell, weight * found[row], mesh.count) * share
+    open_ = np.bincount(pair, volume * np.abs(points.gap[:, known]).sum(axis=0), total.size)[part] + _CLOSED * weight
+    for row, by in ((2, weight), (3, open_)):
+        least = np.bincount(cell, by / found[row], mesh.count)
+        whole = np.bincount(cell, by, mesh.count)
+        out[row] = np.divide(whole, least, out=np.full(mesh.count, np.inf), where=least > 0)
+    if (filled <= 0).any():
+        out = out[:, _nearest_filled(mesh, filled > 0)]
+    return np.ascontiguousarray(out)
 
 
 def _nearest_filled(mesh: BrickMesh, filled: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -148,76 +178,40 @@ def _nearest_filled(mesh: BrickMesh, filled: NDArray[np.bool_]) -> NDArray[np.in
     return np.asarray(packed[tuple(nearest)][mesh.mask])
 
 
-def slot_means(
-    homes_: Homes, points: MaterialPoints, shear: Array, mesh: BrickMesh, whole: NDArray[np.bool_]
-) -> tuple[Array, Array]:
-    """Return carried strain (8, 6, n) and kappa (8, n) at the Gauss points.
+def slot_means(homes_: Homes, points: MaterialPoints, mesh: BrickMesh, whole: NDArray[np.bool_]) -> Carried:
+    """Return what the Gauss points carry.
 
     Parameters
     ----------
-    shear : (n,), MPa, the elements' present shear modulus: the points' stress is what is averaged
     whole : (n,), voxels no wall cuts; in the others, and in empty octants, all eight take the voxel's mean
     """
     known = homes_.known
-    slot = homes_.octant[known] * mesh.count + homes_.element[known]
-    volume = points.volume[known]
-    size = 8 * mesh.count
-    total: Array = _summed(slot, volume, size).reshape(8, -1)
+    slot = np.where(known, homes_.octant * mesh.count + homes_.element, -1)
+    sums = np.zeros((14, 8 * mesh.count))
+    _sum_slots(slot, points.volume, points.stress, points.gap, points.kappa, sums)
+    total = sums[13].reshape(8, -1)
     cell = total.sum(axis=0)
     borrowed = (total <= 0) | ~whole
     source = _nearest_filled(mesh, cell > 0) if (cell <= 0).any() else None
-    weighted = volume * points.shear[known]
-    strain = np.empty((8, 6, mesh.count))
+    stress, gap = np.empty((8, 6, mesh.count)), np.empty((8, 6, mesh.count))
     for i in range(6):
-        strain[:, i] = _filled(_summed(slot, weighted * points.strain[i, known], size), total, borrowed, source)
-    strain /= shear
-    kappa = _filled(_summed(slot, volume * points.kappa[known], size), total, borrowed, source)
-    return strain, kappa
+        stress[:, i] = _filled(sums[i], total, borrowed, source)
+        gap[:, i] = _filled(sums[6 + i], total, borrowed, source) if sums[6 + i].any() else 0.0
+    return Carried(stress, gap, _filled(sums[12], total, borrowed, source))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Leftover:
-    """What Gauss points of cut voxels know beyond their material points: octants without points, mostly.
-
-    It stays with the grid, is made anew in each increment, and lets a body that does not move keep its state exactly.
-
-    Parameters
-    ----------
-    voxel : (m,), flat number in the grid
-    strain, kappa : (8, 6, m), (8, m), to be added to the means
-    """
-
-    voxel: NDArray[np.int64]
-    strain: Array
-    kappa: Array
-
-    @classmethod
-    def none(cls) -> "Leftover":
-        """Make an empty one."""
-        return cls(np.zeros(0, np.int64), np.zeros((8, 6, 0)), np.zeros((8, 0)))
-
-    @classmethod
-    def between(cls, mesh: BrickMesh, told: tuple[Array, Array], known: tuple[Array, Array]) -> "Leftover":
-        """Take what ``told`` (strain and kappa of the Gauss points) has over ``known`` (their points' means)."""
-        strain, kappa = told[0] - known[0], told[1] - known[1]
-        size = np.abs(strain).max(axis=(0, 1))
-        some = np.flatnonzero((size > 1e-9 * max(float(np.abs(told[0]).max()), 1e-300)) | np.any(kappa != 0, axis=0))
-        voxel = np.flatnonzero(mesh.mask)[some]
-        return cls(voxel, np.ascontiguousarray(strain[:, :, some]), np.ascontiguousarray(kappa[:, some]))
-
-    def added(self, mesh: BrickMesh, strain: Array, kappa: Array) -> tuple[Array, Array]:
-        """Add it, in place, to the voxels that are still active; return both."""
-        packed = np.full(mesh.mask.size, -1, dtype=np.int64)
-        packed[np.flatnonzero(mesh.mask)] = np.arange(mesh.count)
-        at = packed[self.voxel]
-        still = at >= 0
-        strain[:, :, at[still]] += self.strain[:, :, still]
-        kappa[:, at[still]] = np.maximum(kappa[:, at[still]] + self.kappa[:, still], 0.0)
-        return strain, kappa
-
-
-def _summed(slot: NDArray[np.int64], values: Array, size: int) -> Array:
-    return np.bincount(slot, values, size).astype(np.float64)
+@njit(cache=True)
+def _sum_slots(slot, volume, stress, gap, kappa, sums):  # type: ignore[no-untyped-def]
+    """Add volume-weighted stress, gap, kappa, and the volume, of each point to the column of its slot."""
+    for n in range(slot.size):
+        at = slot[n]
+        if at < 0:
+            continue
+        for i in range(6):
+            sums[i, at] += volume[n] * stress[i, n]
+            sums[6 + i, at] += volume[n] * gap[i, n]
+        sums[12, at] += volume[n] * kappa[n]
+        sums[13, at] += volume[n]
 
 
 def _filled(sums: Array, total: Array, borrowed: NDArray[np.bool_], source: NDArray[np.int64] | None) -> Array:
@@ -230,34 +224,31 @@ def _filled(sums: Array, total: Array, borrowed: NDArray[np.bool_], source: NDAr
     return np.where(borrowed, mean, own)
 
 
-def changed(
-    points: MaterialPoints, homes_: Homes, strain: tuple[Array, Array], kappa: tuple[Array, Array], shear: Array
-) -> MaterialPoints:
-    """Return the points with the change of their octant from first to second state; ``strain`` and ``kappa`` pairs."""
+def changed(points: MaterialPoints, homes_: Homes, before: Carried, after: Carried) -> MaterialPoints:
+    """Return the points with the change of their octant from first to second state."""
     known = homes_.known
     home, octant = homes_.element[known], homes_.octant[known]
-    new_strain, new_kappa, new_shear = points.strain.copy(), points.kappa.copy(), points.shear.copy()
-    ratio = points.shear[known] / shear[home]
+    stress, gap, kappa = points.stress.copy(), points.gap.copy(), points.kappa.copy()
     for i in range(6):
-        step = strain[1][:, i] - strain[0][:, i]
-        new_strain[i, known] = points.strain[i, known] * ratio + step[octant, home]
-    new_kappa[known] += (kappa[1] - kappa[0])[octant, home]
-    new_shear[known] = shear[home]
-    return replace(points, strain=new_strain, kappa=np.maximum(new_kappa, 0.0), shear=new_shear)
+        stress[i, known] += (after.stress[:, i] - before.stress[:, i])[octant, home]
+        gap[i, known] += (after.gap[:, i] - before.gap[:, i])[octant, home]
+    kappa[known] += (after.kappa - before.kappa)[octant, home]
+    return replace(points, stress=stress, gap=gap, kappa=np.maximum(kappa, 0.0))
 
 
 def travelled(points: MaterialPoints, du: Array, spacing: tuple[float, float, float]) -> MaterialPoints:
     """Return the points after the displacement ``du`` (3, *nodes), mm: moved, turned, and their volume changed."""
-    place, strain, volume = points.place.copy(), points.strain.copy(), points.volume.copy()
-    travel(place, strain, volume, np.ascontiguousarray(du), np.asarray(spacing, dtype=float))
-    return replace(points, place=place, strain=strain, volume=volume)
+    place, volume = points.place.copy(), points.volume.copy()
+    stress, gap = points.stress.copy(), points.gap.copy()
+    travel(place, stress, gap, volume, np.ascontiguousarray(du), np.asarray(spacing, dtype=float))
+    return replace(points, place=place, stress=stress, gap=gap, volume=volume)
 
 
 @njit(cache=True, parallel=True)
-def travel(place, strain, volume, du, spacing):  # type: ignore[no-untyped-def]
-    """Move points in place by trilinear ``du``; turn ``strain`` by the voxel's mean spin, stretch ``volume``.
+def travel(place, stress, gap, volume, du, spacing):  # type: ignore[no-untyped-def]
+    """Move points in place by trilinear ``du``; turn ``stress`` and ``gap`` by the voxel's spin, stretch ``volume``.
 
-    An empty ``strain`` (6, 0) moves places only.
+    Empty ones (6, 0) move places only.
     """
     nx, ny, nz = du.shape[1] - 1, du.shape[2] - 1, du.shape[3] - 1
     for n in prange(place.shape[1]):
@@ -278,14 +269,15 @@ def travel(place, strain, volume, du, spacing):  # type: ignore[no-untyped-def]
                         gradient[c, 1] += (0.25 if b else -0.25) * u / spacing[1]
                         gradient[c, 2] += (0.25 if d else -0.25) * u / spacing[2]
             place[c, n] += step
-        if strain.shape[1]:
+        if stress.shape[1]:
             volume[n] *= np.exp(gradient[0, 0] + gradient[1, 1] + gradient[2, 2])
-            _turn(strain, n, gradient)
+            _turn(stress, n, gradient, 1.0)
+            _turn(gap, n, gradient, 0.5)
 
 
 @njit(cache=True, inline="always")
-def _turn(strain, n, gradient):  # type: ignore[no-untyped-def]
-    """Turn one strain by the rotation of the displacement gradient (Cayley's form, exact for a rigid turn)."""
+def _turn(tensor, n, gradient, part):  # type: ignore[no-untyped-def]
+    """Turn a tensor by the displacement gradient's rotation (Cayley's form, exact); ``part`` of its shear entries."""
     wx = 0.25 * (gradient[2, 1] - gradient[1, 2])
     wy = 0.25 * (gradient[0, 2] - gradient[2, 0])
     wz = 0.25 * (gradient[1, 0] - gradient[0, 1])
@@ -301,10 +293,10 @@ def _turn(strain, n, gradient):  # type: ignore[no-untyped-def]
     r[0, 2], r[2, 0] = 2.0 * (wx * wz + wy) * scale, 2.0 * (wx * wz - wy) * scale
     r[1, 2], r[2, 1] = 2.0 * (wy * wz - wx) * scale, 2.0 * (wy * wz + wx) * scale
     e = np.empty((3, 3))
-    e[0, 0], e[1, 1], e[2, 2] = strain[0, n], strain[1, n], strain[2, n]
-    e[1, 2] = e[2, 1] = 0.5 * strain[3, n]
-    e[0, 2] = e[2, 0] = 0.5 * strain[4, n]
-    e[0, 1] = e[1, 0] = 0.5 * strain[5, n]
+    e[0, 0], e[1, 1], e[2, 2] = tensor[0, n], tensor[1, n], tensor[2, n]
+    e[1, 2] = e[2, 1] = part * tensor[3, n]
+    e[0, 2] = e[2, 0] = part * tensor[4, n]
+    e[0, 1] = e[1, 0] = part * tensor[5, n]
     turned = np.zeros((3, 3))
     for a in range(3):
         for b in range(3):
@@ -313,5 +305,5 @@ def _turn(strain, n, gradient):  # type: ignore[no-untyped-def]
                 for d in range(3):
                     total += r[a, c] * e[c, d] * r[b, d]
             turned[a, b] = total
-    strain[0, n], strain[1, n], strain[2, n] = turned[0, 0], turned[1, 1], turned[2, 2]
-    strain[3, n], strain[4, n], strain[5, n] = 2.0 * turned[1, 2], 2.0 * turned[0, 2], 2.0 * turned[0, 1]
+    tensor[0, n], tensor[1, n], tensor[2, n] = turned[0, 0], turned[1, 1], turned[2, 2]
+    tensor[3, n], tensor[4, n], tensor[5, n] = turned[1, 2] / part, turned[0, 2] / part, turned[0, 1] / part

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vertecast.core.errors import ParameterError
-from vertecast.kernels.cavity_points import Leftover, MaterialPoints
+from vertecast.kernels.cavity_points import MaterialPoints
 from vertecast.kernels.cavity_shape import cavity_volume
+from vertecast.kernels.cavity_slots import Leftover
 from vertecast.kernels.constraints import Constraints
 from vertecast.kernels.foam_law import FoamLaw
 

@@ -6,20 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vertecast.kernels.cavity_balance import CavityBalance, CutBody, SlotState, cut_body, spread
-from vertecast.kernels.cavity_law import advance
+from vertecast.kernels.cavity_law import advance, parted
 from vertecast.kernels.cavity_move import extended, moved_wall, wall_step
 from vertecast.kernels.cavity_points import (
     Homes,
-    Leftover,
-    cell_means,
+    cell_constants,
     changed,
     homes,
-    labels_of,
     slot_means,
     travel,
     travelled,
 )
 from vertecast.kernels.cavity_shape import cavity_share, node_places
+from vertecast.kernels.cavity_slots import Carried, Leftover
 from vertecast.kernels.cavity_state import CavityProblem, CavityRecord, CavityState, Goal, WalkControl
 from vertecast.kernels.newton import StepControl, equilibrium
 
@@ -138,22 +137,16 @@ def body_of(problem: CavityProblem, state: CavityState) -> CutBody:
     return cut_body(shares, problem.spacing, problem.constraints, outside)
 
 
-def slots_of(problem: CavityProblem, state: CavityState, body: CutBody) -> tuple[SlotState, Array, Homes]:
+def slots_of(problem: CavityProblem, state: CavityState, body: CutBody) -> tuple[SlotState, Carried, Homes]:
     """Gather what the Gauss points carry from the material points, with the present constants of the law.
 
     ``kappa`` of the slots starts at zero in each increment: what is past is in the constants. The true one follows.
     """
     mesh, points = body.mesh, state.points
     at = homes(points, mesh)
-    fields = (points.mass / points.volume, points.damage, points.kappa)
-    density, damage, kappa = cell_means(at, points, fields, mesh)
-    low, high = labels_of(at, points.label, mesh)
-    material = np.ascontiguousarray(problem.constants(density, damage, kappa, high)).copy()
-    if (low != high).any():  # a gap that reaches into a voxel opens it: its strain must not turn into stress
-        material[3] = np.minimum(material[3], problem.constants(density, damage, kappa, low)[3])
-    means = slot_means(at, points, material[1], mesh, body.weight > _WHOLE)
-    strain, kappa8 = state.leftover.added(mesh, *means)
-    return SlotState(strain, np.zeros_like(kappa8), material), kappa8, at
+    material = cell_constants(problem.constants, at, points, mesh)
+    carried = state.leftover.added(mesh, slot_means(at, points, mesh, body.weight > _WHOLE))
+    return SlotState(carried.strain(material), np.zeros_like(carried.kappa), material), carried, at
 
 
 def increment(
@@ -243,7 +236,7 @@ def _reliefs(problem: CavityProblem, state: CavityState, body: CutBody) -> tuple
 
 
 def _advanced(
-    problem: CavityProblem, state: CavityState, body: CutBody, carried: tuple[SlotState, Array], at: Homes, u: Array
+    problem: CavityProblem, state: CavityState, body: CutBody, carried: tuple[SlotState, Carried], at: Homes, u: Array
 ) -> tuple[CavityState, float, float]:
     """Move history, points, walls and tracers; return the state, the energy stored and what was dissipated, mJ."""
     slots, past = carried
@@ -251,18 +244,20 @@ def _advanced(
     strain += slots.strain
     kappa, energy = slots.kappa.copy(), np.zeros((2, body.mesh.count))
     advance(strain, slots.strain, kappa, body.weight, slots.material, problem.law.packed(), problem.jam, energy)
-    points = changed(state.points, at, (slots.strain, strain), (past, past + kappa), slots.material[1])
-    means = slot_means(at, points, slots.material[1], body.mesh, body.weight > _WHOLE)
+    told = Carried(np.empty_like(strain), np.empty_like(strain), past.kappa + kappa)
+    parted(strain, slots.material, told.stress, told.gap)
+    points = changed(state.points, at, past, told)
+    means = slot_means(at, points, body.mesh, body.weight > _WHOLE)
     du = extended(u, body.mesh.nodes)
     tracers = node_places(body.mesh.node_shape, problem.spacing) + state.displacement
     flat = np.ascontiguousarray(tracers.reshape(3, -1))
-    travel(flat, np.zeros((6, 0)), np.zeros(0), du, np.asarray(problem.spacing))
+    travel(flat, np.zeros((6, 0)), np.zeros((6, 0)), np.zeros(0), du, np.asarray(problem.spacing))
     moved = flat.reshape(tracers.shape) - node_places(body.mesh.node_shape, problem.spacing)
     voxel = float(np.prod(problem.spacing))
     new = replace(
         state,
         points=travelled(points, du, problem.spacing),
-        leftover=Leftover.between(body.mesh, (strain, past + kappa), means),
+        leftover=Leftover.between(body.mesh, told, means),
         displacement=moved,
         cavities=tuple(moved_wall(cavity, du, problem.spacing) for cavity in state.cavities),
         outside=None if state.outside is None else moved_wall(state.outside, du, problem.spacing),
