@@ -83,7 +83,7 @@ def crush(
     constraints = _constraints(mesh, specimen, (options.loading, definition.eccentricity), -travel)
     gauge = _between_endplates(specimen) if pad.at_endplates else lambda _, scale: scale * travel
     problem = _Gauged(body, constraints, specimen.pads.upper, gauge)
-    control = StepControl(increments=round(options.increments * pad.travel))
+    control = StepControl(increments=round(options.increments * pad.travel), tolerance=options.tolerance)
     path = follow(problem, control, stop=lambda _: problem.shortenings[-1] >= aim, observer=observer)
     return _seen(path, problem, specimen, law)
 

@@ -98,7 +98,7 @@ def discs(body: Mask, spacing: float, pad: SupportMaterial, facing: Sequence[Mas
     """
     masks, faces, said = [], [], []
     for upper, other in zip((False, True), facing, strict=True):
-        gap = None if other is None else _gap(body, other, spacing, space, upper=upper)
+        gap = None if other is None else disc_between(body, other, spacing, space, upper=upper)
         where = "above" if upper else "below"
         if gap is None or other is None:
             gap = _cap(body, spacing, pad, upper=upper)
@@ -131,10 +131,15 @@ def _top(body: Mask) -> NDArray[np.int64]:
     return np.where(np.any(body, axis=2), body.shape[2] - 1 - np.argmax(body[:, :, ::-1], axis=2), -1)
 
 
-def _gap(body: Mask, other: Mask, spacing: float, space: DiscSpace, *, upper: bool) -> Mask | None:
-    """Fill the columns between two endplates, the largest connected piece; None where too few face each other."""
+def disc_between(body: Mask, other: Mask, spacing: float, space: DiscSpace, *, upper: bool) -> Mask | None:
+    """Fill the columns between two endplates, the largest connected piece; None where too few face each other.
+
+    Parameters
+    ----------
+    upper : whether ``other`` lies above the body
+    """
     if not upper:
-        found = _gap(body[:, :, ::-1], other[:, :, ::-1], spacing, space, upper=True)
+        found = disc_between(body[:, :, ::-1], other[:, :, ::-1], spacing, space, upper=True)
         return None if found is None else np.asarray(found[:, :, ::-1])
     levels, top = np.arange(body.shape[2]), _top(body)[..., None]
     beyond = other & (levels > top) & ~body

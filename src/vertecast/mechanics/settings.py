@@ -61,6 +61,7 @@ class StrengthOptions:
     post_yield : name of a post-yield behaviour
     strain : largest platen travel as a share of the body height
     increments : steps of the curve
+    tolerance : imbalance over present forces at which a step is in equilibrium
     """
 
     voxel_mm: float = 1.0
@@ -71,6 +72,7 @@ class StrengthOptions:
     loading: Loading = Loading.AXIAL
     strain: float = 0.03
     increments: int = 20
+    tolerance: float = 1e-4
 
     def __post_init__(self) -> None:
         if not 0.2 <= self.voxel_mm <= 4.0:

@@ -110,7 +110,7 @@ def make_specimen(
         poisson,
         strength,
         field,
-        _body_height(body, grid.spacing, definition.inner_share),
+        body_height(body, grid.spacing, definition.inner_share),
         (float(centre[0]), float(centre[1])),
         float(np.ptp(np.flatnonzero(body.any(axis=(0, 2)))) + 1) * float(grid.spacing[1]),
         (
@@ -164,7 +164,7 @@ def _largest_piece(mask: Mask) -> tuple[Mask, int]:
     return np.asarray(kept), int(sizes.sum() - sizes.max())
 
 
-def _body_height(body: Mask, spacing: NDArray[np.float64], inner: float) -> float:
+def body_height(body: Mask, spacing: NDArray[np.float64], inner: float) -> float:
     """Mean distance between the endplates, mm, over the columns inside the rims."""
     column: Mask = np.any(body, axis=2)
     places = np.argwhere(column)

@@ -1,0 +1,1 @@
+"""Before against after: stiffness, strength, loads, shape, cement, leakage, heat, neighbours, and what trials say."""
