@@ -111,7 +111,10 @@ def test_sources_that_disagree_both_stand(small_run: Path) -> None:
 
 def test_the_page_stands_alone_and_works_without_script(small_run: Path) -> None:
     html = page_of(small_run, played=pictured(small_run)).html
-    assert not re.search(r"(?:src|href)=\"(?!data:image/jpeg|#)", html)
+    # Nothing is fetched; only the papers' addresses lead elsewhere, when they are followed.
+    assert not re.search(r"src=\"(?!data:image/jpeg)|(?<!<a )href=\"|href=\"(?!#|https://)", html)
+    assert "source-1" in html
+    assert not re.search(r"\[\d+\]|pages? S\d{2,3}|\.md\b", html.split('id="sources"')[1].split("<script>")[0])
     assert not re.search(r"url\((?!data:)", html)
     unscripted = re.sub(r"<script.*?</script>", "", html, flags=re.S)
     for chapter in chapters(patient_case(read_run_folder(small_run)), WORDS):

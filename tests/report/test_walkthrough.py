@@ -26,7 +26,7 @@ from vertecast.report.walkthrough import LONGEST_S, RATE, Played, play, write_wa
 from vertecast.report.walkthrough_body import above_l3, body_mesh, carm_meshes, table_mesh
 from vertecast.report.walkthrough_chapters import chapters
 from vertecast.report.walkthrough_frame import BAND, FRAME, INK, PAPER, SCENE, Heading, band, dashed, framed
-from vertecast.report.walkthrough_scenes import SCENES, _hard_share, expected_endplate
+from vertecast.report.walkthrough_scenes import SCENES, _hard_share, _tenths, expected_endplate
 from vertecast.report.walkthrough_stage import Shot, stage, tube_mesh
 
 WORDS = load_catalogue()
@@ -99,7 +99,7 @@ def test_kyphoplasty_has_eight_chapters_and_each_moves(played: dict[str, Played]
 
 
 def test_the_balloon_grows_and_is_gone_at_the_end(played: dict[str, Played]) -> None:
-    green = [coloured(picture, "g", "r") for picture in played["balloon"].pictures]
+    green = [coloured(picture, "g", "r", 40) for picture in played["balloon"].pictures]  # the ink of words has 32
     assert 2 * green[0] < green[1] < green[2] < green[3]
     assert green[-1] == 0
 
@@ -117,6 +117,8 @@ def test_the_cement_darkens_by_the_share_that_is_hard(balloon_run: Path) -> None
     assert _hard_share(case, 490.0) == 0.0
     assert _hard_share(case, 500.0) == pytest.approx(half / 0.95, rel=1e-6)
     assert _hard_share(case, 701.0) == 1.0
+    # Ten parts of ten are told with the event, never before.
+    assert (_tenths(1.0, done=False), _tenths(0.52, done=False), _tenths(0.97, done=True)) == (9, 5, 10)
     assert case.hard_minutes() == 12
     assert not case.stopped_early()  # the balloon's stop is not the cement's
     assert case.lifted_mm() == (3.1, 2.4)

@@ -21,7 +21,7 @@ from vertecast.report.case_report_procedure import (
     temperature_section,
     view_blocks,
 )
-from vertecast.report.case_report_references import linked, with_references
+from vertecast.report.case_report_references import linked, with_references, works_of
 from vertecast.report.case_report_run import RunFolder
 from vertecast.report.case_report_words import capital, spoken
 from vertecast.report.view3d import Scene3D
@@ -52,7 +52,7 @@ class CaseReport:
 
         folder = resources.files("vertecast.report") / "templates"
         environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-        environment.filters["linked"] = linked(self.sections)
+        environment.filters["linked"] = linked(works_of(self.sections))
         template = environment.from_string((folder / "case_report.html.j2").read_text(encoding="utf-8"))
         script = "" if paper or not self.scene_json else data_file("web/viewer.min.js").read_text(encoding="utf-8")
         return template.render(

@@ -34,13 +34,15 @@ def with_references(sections: Sequence[Section]) -> tuple[Section, ...]:
     return tuple(made)
 
 
-def linked(sections: Sequence[Section]) -> Callable[[str], Any]:
+def works_of(sections: Sequence[Section]) -> list[Work]:
+    """Return the works of a report's list of references."""
+    return [w for section in sections for block in section.blocks if isinstance(block, References) for w in block.works]
+
+
+def linked(works: Sequence[Work]) -> Callable[[str], Any]:
     """Return what escapes a text for HTML and makes every label in it a link to the list of references."""
     from markupsafe import Markup, escape
 
-    works = [
-        w for section in sections for block in section.blocks if isinstance(block, References) for w in block.works
-    ]
     anchors = {str(escape(work.label)): work.anchor for work in works}
     if not anchors:
         return escape

@@ -10,6 +10,7 @@ from typing import Any
 
 from vertecast.core.files import atomic_path
 from vertecast.core.parameters import data_file
+from vertecast.report.case_report_references import linked
 from vertecast.report.patient_case import PatientCase
 from vertecast.report.patient_sections import Item, sections
 from vertecast.report.patient_words import Catalogue
@@ -79,6 +80,7 @@ def make_patient_page(
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     template = environment.from_string(_text("patient.html.j2"))
     told, sources = sections(case, words)
+    link = linked(sources.works)
     html = template.render(
         words=words,
         say=words.say,
@@ -88,7 +90,8 @@ def make_patient_page(
         script=Markup(_text("patient.js")),
         steps=_steps(case, words, played),
         sections=told,
-        sources=sources,
+        sources=[link(one) for one in sources.listed],
+        works=sorted(sources.works, key=lambda work: (bool(work.not_public), work.label.lower())),
         marks=_marker(Markup),
         film=film,
         absent=absent,

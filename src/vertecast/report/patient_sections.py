@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vertecast.core.parameters import read_toml
+from vertecast.report.bibliography import Work, load_bibliography
 from vertecast.report.case_report_run import Document
 from vertecast.report.patient_case import PROCEDURES, PatientCase, quantity
 from vertecast.report.patient_drawings import dots, timeline
@@ -48,16 +49,20 @@ class Section:
 
 
 class Sources:
-    """Numbers the sources in the order in which the page cites them."""
+    """Numbers the sources in the order in which the page cites them, and keeps the works they name."""
 
     def __init__(self) -> None:
         self.listed: list[str] = []
+        self.works: list[Work] = []
+        self._bibliography = load_bibliography()
 
     def cite(self, source: str) -> tuple[int, ...]:
         """Return the number of a source, a new one if it was not cited before."""
-        if source not in self.listed:
-            self.listed.append(source)
-        return (self.listed.index(source) + 1,)
+        cited = self._bibliography.cited(source)
+        if cited.text not in self.listed:
+            self.listed.append(cited.text)
+            self.works += [work for work in cited.works if work not in self.works]
+        return (self.listed.index(cited.text) + 1,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +83,8 @@ class Told:
         return Block("p", tuple(Item(self.words.say(key)) for key in keys))
 
 
-def sections(case: PatientCase, words: Catalogue) -> tuple[tuple[Section, ...], tuple[str, ...]]:
-    """Return the page's sections, and the sources by number."""
+def sections(case: PatientCase, words: Catalogue) -> tuple[tuple[Section, ...], Sources]:
+    """Return the page's sections, and the sources by number with the works they name."""
     told = Told(case, words, Sources(), read_toml("patient/numbers.toml"))
     makers = {
         "about": _about,
@@ -100,7 +105,7 @@ def sections(case: PatientCase, words: Catalogue) -> tuple[tuple[Section, ...], 
         blocks = tuple(block for block in maker(told) if block.items)
         if blocks:
             made.append(Section(key, words.say(f"heading.{key}"), blocks))
-    return tuple(made), tuple(told.sources.listed)
+    return tuple(made), told.sources
 
 
 def _about(told: Told) -> Iterator[Block]:

@@ -97,7 +97,7 @@ def filling_mesh(filling: Filling, second: float) -> Mesh | None:
 
 
 def _surfaces(scene: Scene3D, second: float) -> list[tuple[Mesh, str]]:
-    found = [(bone.mesh, bone.kind) for bone in scene.bones]
+    found = [(bone.at(second), bone.kind) for bone in scene.bones]
     for filling in scene.fillings:
         mesh = filling_mesh(filling, second)
         if mesh is not None:

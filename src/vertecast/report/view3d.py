@@ -1,6 +1,6 @@
 """What the 3-D view shows, from a run folder: bones, needles, and what fills the bone in the course of time."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,9 @@ from scipy import ndimage
 from vertecast.core.errors import InputError
 from vertecast.imaging.grid import Grid
 from vertecast.imaging.read import read_labels
-from vertecast.report.case_report_run import READ_ERRORS, RunFolder, level_rank
+from vertecast.report.case_report_run import READ_ERRORS, RunFolder
 from vertecast.report.case_report_words import event_sentence
+from vertecast.report.lifted import Motion, level_lift, motions
 from vertecast.report.view3d_meshes import Mesh, mask_mesh
 
 _OWN_TRIANGLES, _OTHER_TRIANGLES, _CANAL_TRIANGLES = 14000, 5000, 2000
@@ -25,12 +26,23 @@ _FILLS = {"cement": "cement_arrival_s", "balloon": "balloon_arrival_s"}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bone:
-    """One surface; ``kind`` is target, neighbour or canal; its name stands at the height of ``middle_lps``, mm."""
+    """One surface; ``kind`` is target, neighbour or canal; its name stands at the height of ``middle_lps``, mm.
+
+    Parameters
+    ----------
+    mesh : as on the CT
+    motion : how it moves while a tool lifts; None where it stays
+    """
 
     name: str
     kind: str
     mesh: Mesh
     middle_lps: NDArray[np.float64]
+    motion: Motion | None = None
+
+    def at(self, second: float) -> Mesh:
+        """Return the surface as it lies at a moment of the procedure's clock."""
+        return self.mesh if self.motion is None else self.motion.moved(self.mesh, second)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,7 +104,10 @@ class Scene3D:
 
 def make_scene(run: RunFolder) -> Scene3D | None:
     """Build the scene of a run folder; None when it holds neither bones nor needles nor fields."""
-    bones, notes = _bones(run)
+    still, notes = _bones(run)
+    lifts = tuple(lift for level in run.levels if (lift := level_lift(run, level)) is not None)
+    moved = motions(lifts, {one.name: one.mesh for one in still})
+    bones = tuple(replace(one, motion=moved.get(one.name)) for one in still)
     needles = tuple(_needles(run))
     fillings = tuple(one for level in run.levels for one in _fillings(run, level))
     if not (bones or needles or fillings):
@@ -117,11 +132,11 @@ def _bones(run: RunFolder) -> tuple[tuple[Bone, ...], tuple[str, ...]]:
 
 def _labelled_bones(run: RunFolder, labels: Any) -> tuple[Bone, ...]:
     treated = run.levels or tuple(level.value for level in labels.values)
-    ranks = [level_rank(name) for name in treated]
+    there = sorted(labels.values, key=lambda one: one.rank)
+    # Counted among the labelled ones: a rank is left out where there is no T13 or L6.
+    places = [place for place, level in enumerate(there) if level.value in treated] or list(range(len(there)))
     bones = []
-    for level in sorted(labels.values, key=lambda one: one.rank):
-        if not min(ranks) - _NEIGHBOURS <= level.rank <= max(ranks) + _NEIGHBOURS:
-            continue
+    for level in there[max(0, min(places) - _NEIGHBOURS) : max(places) + _NEIGHBOURS + 1]:
         own = level.value in run.levels
         mesh = mask_mesh(labels.mask(level), labels.grid, triangles=_OWN_TRIANGLES if own else _OTHER_TRIANGLES)
         if mesh is not None:

@@ -26,7 +26,7 @@ RATE = 10
 LONGEST_S = 60.0
 _CHAPTER_S = 7.0
 _STILL_SHARES = (0.0, 0.5, 1.0)
-_FILLED_SHARES = (0.0, 0.4, 0.85)
+_FILLED_SHARES = (0.0, 0.4, 0.8)
 """For the balloon, which is out again at the end: on paper it must be seen."""
 _FAR_TRIANGLES = 3000
 _BALLOON_STEMS = ("lateral_balloon_prone", "lateral_balloon_inflated")

@@ -30,6 +30,9 @@ _LEAST_SPINE_MM = 75.0
 _SLIDE_MM = 75.0
 LEFT, BEHIND, ABOVE = np.eye(3)
 _FACING = 0.75 * LEFT - BEHIND
+_FILLED, _LET_GO = 0.65, 0.85
+"""Shares of the balloon's chapter at which it is full, and at which it is let go."""
+_SEEN_MM = 0.1
 _PERSON_MM, _ASIDE_MM, _BELOW_MM = 1040.0, 760.0, 60.0
 
 
@@ -90,6 +93,13 @@ class Theatre:
             self.stage.show(name, opacity > 0.02)
             self.stage.paint(name, TREATED if own else BONE, opacity)
 
+    def settle(self, second: float) -> None:
+        """Put the bones where they lie at a moment: as on the CT before a tool lifts, as lifted after it."""
+        for bone in self.scene.bones:
+            if bone.motion is not None and bone.kind != "canal":
+                own = bone.kind == "target" or bone.name in self.case.levels
+                self.stage.put(bone_name(bone.name, own=own), bone.at(second), TREATED if own else BONE)
+
     def set_body(self, which: str, opacity: float) -> None:
         """Show one of the drawn bodies, ``standing`` or ``prone``, and the table and C-arm with the latter."""
         for name in ("standing", "prone"):
@@ -129,6 +139,7 @@ class Theatre:
 def spine(theatre: Theatre, share: float) -> Pixels:
     """Show the bones of the scan in a standing person, coming nearer."""
     theatre.empty()
+    theatre.settle(-np.inf)
     theatre.set_needles(None)
     theatre.set_bones(1.0, 1.0)
     theatre.set_body("standing", 0.34 * (1.0 - _eased(share, 0.2, 0.6)))
@@ -139,6 +150,7 @@ def spine(theatre: Theatre, share: float) -> Pixels:
 def fracture(theatre: Theatre, share: float) -> Pixels:
     """Come close to the broken bone; then draw the height it should have."""
     theatre.empty()
+    theatre.settle(-np.inf)
     theatre.set_needles(None)
     theatre.set_body("", 0.0)
     theatre.set_bones(1.0, 1.0)
@@ -161,6 +173,7 @@ def fracture(theatre: Theatre, share: float) -> Pixels:
 def face_down(theatre: Theatre, share: float) -> Pixels:
     """Show the person face down on the table, the C-arm round them."""
     theatre.empty()
+    theatre.settle(-np.inf)
     theatre.set_needles(None)
     theatre.set_bones(1.0, 1.0)
     theatre.set_body("prone", 0.42)
@@ -171,6 +184,7 @@ def face_down(theatre: Theatre, share: float) -> Pixels:
 def needle(theatre: Theatre, share: float) -> Pixels:
     """Come close to the prone patient; then the needles slide along their planned path."""
     theatre.empty()
+    theatre.settle(-np.inf)
     near = _eased(share, 0.0, 0.4)
     theatre.set_body("prone", 0.42 * (1.0 - near))
     theatre.set_bones(1.0 - 0.74 * _eased(share, 0.45, 0.75), 1.0 - 0.84 * near)
@@ -179,18 +193,34 @@ def needle(theatre: Theatre, share: float) -> Pixels:
 
 
 def balloon(theatre: Theatre, share: float) -> Pixels:
-    """Fill the balloon as the simulation did; at the end it is out again."""
-    _inside(theatre, needles=True)
-    known = theatre.fillings("balloon")
-    if known:
-        first, last = _times(known)
-        second = first + (last - first) * _clipped(share / 0.75)
-        theatre.fill("balloon", second, BALLOON, removed=share > 0.9)
+    """Fill the balloon and lift the bone as the simulation did; at the end the balloon is out again."""
+    course = _balloon_course(theatre)
+    _inside(theatre, needles=True, second=-np.inf if course is None else float(np.interp(share, *course)))
+    if course is not None:
+        theatre.fill("balloon", float(np.interp(share, *course)), BALLOON, removed=share > _LET_GO)
     picture = theatre.stage.picture(theatre.close(prone=True))
+    lifted = theatre.case.lifted_mm()
+    if lifted is not None and share > _FILLED and lifted[0] >= _SEEN_MM:
+        shown = lifted[0] if share <= _LET_GO else lifted[1]
+        text = theatre.words.say("ui.lifted", mm=f"{shown:.1f}")
+        picture = tagged(picture, (210.0, SCENE[1] - 50.0), text)
     if theatre.balloon_x_rays:
-        index = int(_clipped(share / 0.9) * (len(theatre.balloon_x_rays) - 1) + 1e-6)
+        index = int(_clipped(share / _LET_GO) * (len(theatre.balloon_x_rays) - 1) + 1e-6)
         picture = inset(picture, theatre.balloon_x_rays[index], theatre.words.say("ui.xray"))
     return picture
+
+
+def _balloon_course(theatre: Theatre) -> tuple[list[float], list[float]] | None:
+    """Return shares of the chapter and the seconds shown then: filling, a rest, letting go; None without a course."""
+    known = theatre.fillings("balloon")
+    motions = [bone.motion for bone in theatre.scene.bones if bone.motion is not None]
+    if not known and not motions:
+        return None
+    ends = [one.seconds for one in motions]
+    first = min([float(one[0]) for one in ends] + ([_times(known)[0]] if known else []))
+    full = max([float(one[-2]) for one in ends] + ([_times(known)[1]] if known else []))
+    last = max([float(one[-1]) for one in ends] + [full])
+    return [0.0, _FILLED, _LET_GO, 1.0], [first, full, full, last]
 
 
 def cement(theatre: Theatre, share: float) -> Pixels:
@@ -235,7 +265,7 @@ def hardening(theatre: Theatre, share: float) -> Pixels:
     texts = (
         theatre.words.say("chapter.hardening.clock", minute=round(second / 60)),
         theatre.words.say("chapter.hardening.clock_more"),
-        theatre.words.say("chapter.hardening.hard_share", tenths=int(10 * hard + 1e-6)),
+        theatre.words.say("chapter.hardening.hard_share", tenths=_tenths(hard, done=second >= (end or np.inf))),
     )
     return clock(picture, second / 60.0, texts)
 
@@ -286,6 +316,11 @@ def expected_endplate(case: PatientCase, level: str) -> NDArray[np.float64] | No
     return np.array(corners)
 
 
+def bone_name(name: str, *, own: bool) -> str:
+    """Return the name under which a bone is on the stage."""
+    return f"bone/{'target' if own else 'other'}/{name}"
+
+
 def furnish(
     stage: Stage, scene: Scene3D, case: PatientCase, far: Mapping[str, Mesh], bodies: Mapping[str, Mesh]
 ) -> None:
@@ -294,7 +329,7 @@ def furnish(
     targets = {bone.name for bone in scene.bones if bone.kind == "target"} | set(case.levels)
     for name, mesh in (known | dict(far)).items():
         own = name in targets
-        stage.put(f"bone/{'target' if own else 'other'}/{name}", mesh, TREATED if own else BONE)
+        stage.put(bone_name(name, own=own), mesh, TREATED if own else BONE)
     for needle_ in scene.needles:
         stage.put(f"needle/{needle_.name}", tube_mesh(needle_.outer_lps, needle_.tip_lps, needle_.radius_mm), STEEL)
     for name, mesh in bodies.items():
@@ -319,8 +354,9 @@ def _square(picture: Pixels) -> Pixels:
     return picture[top : top + side, left : left + side]
 
 
-def _inside(theatre: Theatre, *, needles: bool) -> None:
+def _inside(theatre: Theatre, *, needles: bool, second: float = np.inf) -> None:
     theatre.empty()
+    theatre.settle(second)
     theatre.set_body("", 0.0)
     theatre.set_bones(0.26, 0.16)
     theatre.set_needles(0.0 if needles else None)
@@ -372,6 +408,11 @@ def _hard_share(case: PatientCase, second: float) -> float:
         total += float(amount[0].sum())
         done += float(amount[0][np.nan_to_num(hard[0], nan=np.inf) <= second + mixed - first].sum())
     return min(1.0, done / (enough * total)) if total else 0.0
+
+
+def _tenths(share: float, *, done: bool) -> int:
+    """Return the hard parts of ten: all ten not before the moment at which the events call the cement hard."""
+    return 10 if done else min(9, int(10 * share + 1e-6))
 
 
 def _next_days(theatre: Theatre) -> tuple[str, ...]:

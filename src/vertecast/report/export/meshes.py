@@ -66,7 +66,7 @@ def run_parts(run: RunFolder) -> tuple[Part, ...]:
 
 
 def _parts(scene: Scene3D) -> list[Part]:
-    parts = [Part(bone.name, bone.kind, bone.mesh) for bone in scene.bones]
+    parts = [Part(bone.name, bone.kind, bone.at(np.inf)) for bone in scene.bones]
     parts += [Part(f"needle {one.name}", "needle", needle_mesh(one)) for one in scene.needles]
     for filling in scene.fillings:
         last = float(np.nanmax(filling.arrival_s))
