@@ -12,13 +12,11 @@ from tests.fluoro.bodies import MATERIALS, SETTINGS, view_at, water_block
 from vertecast.core.errors import GeometryError, InputError, ParameterError
 from vertecast.devices.carm import Lying, Pose, View
 from vertecast.fluoro.body import Body
-from vertecast.fluoro.display import Tone, bands, shown
 from vertecast.fluoro.exposure import Collimation, automatic_technique, dose_of, fixed_technique
 from vertecast.fluoro.fluoroscope import Fluoroscope
 from vertecast.fluoro.marks import edge_letters, marked, patient_orientation
 from vertecast.fluoro.radiograph import Options, make_background, radiograph, scene_signal
 from vertecast.fluoro.scene import Scene, Tube, VoxelField
-from vertecast.fluoro.settings import Display
 from vertecast.fluoro.surface import level_set_surface
 from vertecast.imaging.grid import Grid
 from vertecast.imaging.volume import Volume
@@ -141,23 +139,6 @@ def test_balloon_and_cement_are_black_where_they_are_and_plain_pmma_is_not() -> 
         grey[shift] = float(taken.pixels[row - 4 : row + 5, column - 4 : column + 5].mean())
     assert max(grey[-25.0], grey[25.0]) < 60
     assert grey[0.0] > max(grey[-25.0], grey[25.0]) + 60
-
-
-def test_a_strong_border_casts_no_halo_and_faint_contrast_is_raised() -> None:
-    view, display = view_at(512), SETTINGS.display
-    log = np.full((512, 512), 4.0, np.float32)
-    log[:, 256:] = 2.0  # lung beside the spine
-    log[300:316, 100:180] += 0.05  # an endplate
-    frame, tone = np.exp(8.0 - log).astype(np.float32), Tone(display.shade / 2.0, -2.0, 2.0)
-
-    def halo(settings: Display) -> float:
-        grey = shown(bands(frame, view, settings), tone, settings).astype(float)
-        return float(np.ptp(grey[100:250, 40:230].mean(axis=0)))
-
-    grey = shown(bands(frame, view, display), tone, display).astype(float)
-    assert grey[220:260, 120:160].mean() - grey[304:312, 120:160].mean() > 5
-    assert halo(display) < 16  # of 255
-    assert halo(replace(display, edge=100.0)) > 2 * halo(display)  # smoothed across the border
 
 
 def test_live_frames_average_count_dose_and_hold_the_last_image() -> None:

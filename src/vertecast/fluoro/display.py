@@ -1,36 +1,43 @@
-"""From the detector's frame to the screen: logarithm, dynamic-range reduction, edges, window, bone dark or bright.
+"""From the detector's frame to the screen: logarithm, multi-scale contrast equalisation, film curve, polarity.
 
-A plain logarithm leaves vertebrae too faint to work by beside lung and skin. As C-arms do, the picture is parted into
-bands by width. What is broad is compressed; finer contrast is raised, the more the fainter, up to a fixed gain. The
-two broad bands are smoothed without crossing strong edges (a guided filter), so lung and skin borders cast no halo.
-The window is set by the body around the middle of the field, as the brightness is: lung and air beside it go white.
+A plain logarithm leaves vertebrae too faint to work by beside lung, heart and skin. As C-arms do, the picture is parted
+into bands of a Laplacian pyramid, and in each band the contrast is brought to one strength: divided by its local root
+mean square, so that an endplate over the liver and one over the lung are seen alike. What is no stronger than the
+quantum noise expected at that place is not raised. Large contrast is flattened, so that borders and steel leave little
+halo. The broadest shades come through weakly. An S-shaped curve then fits what is in the middle of the field.
 
 References
 ----------
-.. [1] K. He, J. Sun, X. Tang, IEEE Trans. Pattern Anal. Mach. Intell. 35 (2013) 1397: guided filter.
+.. [1] P. Vuylsteke, E. Schoeters, Proc. SPIE 2167 (1994) 551: multi-scale image contrast amplification.
+.. [2] M. Stahl, T. Aach, S. Dippel, Med. Phys. 27 (2000) 56: nonlinear multiscale processing of radiographs.
+.. [3] K. Jarrett et al., Proc. IEEE 12th Int. Conf. Computer Vision (2009) 2146: local contrast normalisation.
 """
 
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from vertecast.devices.carm import View
 from vertecast.fluoro.settings import Display
 from vertecast.kernels.project_signal import (
-    blend_bands,
     block_means,
     convolve_rows_columns,
     gaussian_taps,
     negative_log,
-    spread_blocks,
 )
+from vertecast.kernels.pyramid import add_doubled, block_energies, equalise, look_up, reduce_by_two
 
 _LEAST_SIGNAL = 0.5
-_LEAST_RANGE = 0.2
+_BLOCK = 4
 _BLOCK_SPREAD = 0.9
-_OPENING = 5
+_LEAST_SIDE = 2 * _BLOCK
+_STEPS = 2048
+_CURVE_ENDS = 3.0
+_NOISE_MARGIN = 4.0
+
+Field = tuple[slice, slice]
+"""Rows and columns that the shutters leave open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,115 +46,157 @@ class Tone:
 
     Parameters
     ----------
-    shade : factor of the broadest shades
-    low, high : values shown as white and as black
+    low, middle, high : values shown bright, mid-grey and dark
     """
 
-    shade: float = field(metadata={"unit": "1", "doc": "factor of the broadest shades"})
-    low: float = field(metadata={"unit": "1", "doc": "value shown as white"})
-    high: float = field(metadata={"unit": "1", "doc": "value shown as black"})
+    low: float = field(metadata={"unit": "1", "doc": "value shown bright"})
+    middle: float = field(metadata={"unit": "1", "doc": "value shown as mid-grey"})
+    high: float = field(metadata={"unit": "1", "doc": "value shown dark"})
 
 
-def bands(frame: NDArray[np.float32], view: View, display: Display) -> NDArray[np.float32]:
-    """Take the logarithm and smooth it four times: (5, rows, columns), float32."""
-    out = np.empty((5, *frame.shape), np.float32)
-    negative_log(frame, np.float32(_LEAST_SIGNAL), out[0])
-    pixel = view.carm.pixel_mm[0]
-    convolve_rows_columns(out[0], gaussian_taps(display.finest / pixel), np.empty_like(frame), out[1])
-    _smooth(out[0], max(1, round(display.fine / pixel)), out[2])
-    tissue = _without_dense(out[1], pixel, display)
-    squares = tissue * tissue
-    for index, width in enumerate((display.middle, display.broad), start=3):
-        _smooth_within(tissue, squares, max(1, round(width / pixel)), display.edge, out[index])
-    return out
-
-
-def tone_of(parted: NDArray[np.float32], region: NDArray[np.bool_], display: Display) -> Tone:
-    """Choose the window from a region of the picture.
+@dataclass(frozen=True, eq=False)
+class Acquisition:
+    """What a C-arm knows of a frame before it is shown.
 
     Parameters
     ----------
-    parted : (5, rows, columns), see :func:`bands`
-    region : (rows, columns), what counts; the whole picture when nothing does
+    noise : (bands,), quanta
+        Variance of the logarithm in each band times the signal; see :func:`band_variances`.
+    direct : quanta of the open beam, beside the patient
+    open_field : what lies outside is taken for its border, so that shutters cast no halo
     """
-    chosen = region[::3, ::3] if region[::3, ::3].any() else np.ones_like(region[::3, ::3])
-    thin = np.ascontiguousarray(parted[:, ::3, ::3])
-    low, high = np.percentile(thin[4][chosen], [5.0, 95.0])
-    shade = display.shade / max(float(high - low), _LEAST_RANGE)
-    mixed = _blend(thin, shade, display)
-    low, high = np.percentile(mixed[chosen], [display.ends, 100.0 - display.ends])
-    return Tone(shade, float(low), max(float(high), float(low) + 1e-3))
+
+    noise: NDArray[np.float64]
+    direct: float = field(metadata={"unit": "1", "doc": "quanta of the open beam"})
+    open_field: Field = (slice(None), slice(None))
 
 
-def shown(parted: NDArray[np.float32], tone: Tone, display: Display, *, bone_bright: bool = False) -> NDArray[np.uint8]:
-    """Blend the bands and window them to 8 bits; bone is dark as in fluoroscopy, or bright as on film."""
-    mixed = _blend(parted, tone.shade, display)
-    gain = np.float32(255.0 / (tone.high - tone.low))
-    mixed -= np.float32(tone.low)
-    mixed *= gain
-    np.clip(mixed, 0.0, 255.0, out=mixed)
-    grey = mixed.astype(np.uint8)
-    return grey if bone_bright else np.uint8(255) - grey
+def band_variances(view: View, taps: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Variance in each band of white noise of variance 1 that the detector's blur ``taps`` has passed, finest first."""
+    count = _levels(view)
+    middle = 4 << count
+    variances = np.zeros(count)
+    for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):  # halving treats even and odd pixels unlike
+        image = np.zeros((2 * middle, 2 * middle), np.float32)
+        image[middle + row, middle + column] = 1.0
+        convolve_rows_columns(image, taps, np.empty_like(image), image)
+        bands, _ = _pyramid(image, count)
+        # Band k holds every 2^k-th sample, each of which gathers noise from all pixels: 4^k times the impulse's.
+        variances += [4.0**k * float((band.astype(float) ** 2).sum()) / 4.0 for k, band in enumerate(bands)]
+    return variances
 
 
-def _blend(parted: NDArray[np.float32], shade: float, display: Display) -> NDArray[np.float32]:
-    mixed = np.empty(parted.shape[1:], np.float32)
-    limits = np.asarray(display.contrasts, np.float32)
-    shares = np.asarray(display.gains, np.float32) * limits
-    blend_bands(parted, np.float32(display.noise_floor), limits, shares, np.float32(shade), mixed)
-    return mixed
+def equalised(
+    frame: NDArray[np.float32], view: View, acquisition: Acquisition, display: Display
+) -> NDArray[np.float32]:
+    """Take the logarithm and bring the contrast of all bands to one strength; the open beam becomes white.
 
+    Parameters
+    ----------
+    frame : (rows, columns), quanta
+    acquisition : what the C-arm knows of how the frame was taken
 
-def _without_dense(image: NDArray[np.float32], pixel: float, display: Display) -> NDArray[np.float32]:
-    """Press down what stands above tissue: needles, balloon and cement, so that they stay out of the shades and black.
-
-    They are narrow, so an opening of the coarse picture shows how dense the body around them is.
+    Returns
+    -------
+    (rows, columns), float32
+        Dark is large.
     """
-    block = max(1, round(display.instrument / (_OPENING * pixel)))
-    shape = image.shape[0] // block, image.shape[1] // block
-    if min(shape) < 2:
-        return image
-    small = np.empty(shape, np.float32)
-    block_means(image, block, small)
-    around = np.ascontiguousarray(ndimage.grey_opening(small, size=(_OPENING, _OPENING)))
-    around += np.float32(display.dense)
-    out = np.empty_like(image)
-    spread_blocks(around, block, out)
-    return np.minimum(image, out, out=out)
+    log = np.empty_like(frame)
+    negative_log(_bordered(frame, acquisition.open_field), np.float32(_LEAST_SIGNAL), log)
+    noise = acquisition.noise
+    bands, rest = _pyramid(log, len(noise))
+    widths = view.carm.pixel_mm[0] * 2.0 ** np.arange(len(noise))
+    out = rest[-1] * np.float32(display.base)
+    for k in reversed(range(len(noise))):
+        at = float(np.log2(widths[k]))
+        factors = _factors(bands[k], rest[k], float(noise[k]), at, display)
+        equalise(
+            bands[k], factors, _BLOCK, np.float32(_read(display.gains, at, display)), np.float32(display.flattening)
+        )
+        add_doubled(out, np.float32(1.0), bands[k], bands[k])
+        out = bands[k]
+    log -= np.float32(display.direct - np.log(acquisition.direct))
+    np.minimum(log, np.float32(0.0), out=log)
+    log *= np.float32(display.bleaching)
+    out += log
+    return out
 
 
-def _smooth(image: NDArray[np.float32], block: int, out: NDArray[np.float32]) -> None:
-    """Smooth with about ``block`` pixels of spread, on block means."""
-    rows, columns = image.shape[0] // block, image.shape[1] // block
-    if rows < 2 or columns < 2:
-        out[:] = image.mean()
-        return
-    spread_blocks(_coarse(image, block, (rows, columns)), block, out)
+def tone_of(picture: NDArray[np.float32], region: NDArray[np.bool_], display: Display) -> Tone:
+    """Choose the window from a region of the equalised picture; the whole of it when the region is empty.
+
+    Parameters
+    ----------
+    picture : (rows, columns), see :func:`equalised`
+    region : (rows, columns), what counts
+    """
+    thin, chosen = picture[::3, ::3], region[::3, ::3]
+    values = thin[chosen] if chosen.any() else thin.ravel()
+    low, middle, high = np.percentile(values, [display.ends, 50.0, 100.0 - display.ends])
+    return Tone(float(low), float(middle), max(float(high), float(low) + 1e-3))
 
 
-def _smooth_within(
-    image: NDArray[np.float32], squares: NDArray[np.float32], block: int, edge: float, out: NDArray[np.float32]
-) -> None:
-    """Smooth by about ``block`` pixels where the spread is below ``edge``; keep what is above it, as strong edges."""
-    rows, columns = image.shape[0] // block, image.shape[1] // block
-    if rows < 2 or columns < 2:
-        out[:] = image.mean()
-        return
-    mean = _coarse(image, block, (rows, columns))
-    variance = np.maximum(_coarse(squares, block, (rows, columns)) - mean * mean, np.float32(0.0))
-    kept = variance / (variance + np.float32(edge * edge))
-    for part in (rest := mean * (1 - kept), kept):
-        convolve_rows_columns(part, gaussian_taps(_BLOCK_SPREAD), np.empty_like(part), part)
-    factor = np.empty_like(out)
-    spread_blocks(kept, block, factor)
-    spread_blocks(rest, block, out)
-    factor *= image
-    out += factor
+def shown(
+    picture: NDArray[np.float32], tone: Tone, display: Display, *, bone_bright: bool = False
+) -> NDArray[np.uint8]:
+    """Bring the equalised picture to 8 bits; bone is dark as in fluoroscopy, or bright as on film."""
+    half = (tone.high - tone.low) / 2.0
+    places = np.linspace(-_CURVE_ENDS, _CURVE_ENDS, _STEPS)
+    curve = np.tanh(display.slope * places) / np.tanh(display.slope * _CURVE_ENDS)
+    table = np.round(127.5 + 127.5 * (curve if bone_bright else -curve)).astype(np.uint8)
+    out = np.empty(picture.shape, np.uint8)
+    per_step = (_STEPS - 1) / (2.0 * _CURVE_ENDS * half)
+    look_up(picture, np.float32(tone.middle - _CURVE_ENDS * half), np.float32(per_step), table, out)
+    return out
 
 
-def _coarse(image: NDArray[np.float32], block: int, shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Block means, smoothed among themselves."""
-    small = np.empty(shape, np.float32)
-    block_means(image, block, small)
-    convolve_rows_columns(small, gaussian_taps(_BLOCK_SPREAD), np.empty_like(small), small)
-    return small
+def _levels(view: View) -> int:
+    """Count the bands: up to the broadest of the table, and no coarser than a few blocks."""
+    side = min(view.shape)
+    return max(1, int(np.floor(np.log2(side / _LEAST_SIDE))))
+
+
+def _pyramid(image: NDArray[np.float32], count: int) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
+    """Part a picture into ``count`` bands, finest first; also return the ever smoother pictures below each."""
+    bands, smoother, upper = [], [], image
+    for _ in range(count):
+        lower = np.empty(((upper.shape[0] + 1) // 2, (upper.shape[1] + 1) // 2), np.float32)
+        reduce_by_two(upper, lower)
+        band = np.empty_like(upper)
+        add_doubled(lower, np.float32(-1.0), upper, band)
+        bands.append(band)
+        smoother.append(lower)
+        upper = lower
+    return bands, smoother
+
+
+def _factors(
+    band: NDArray[np.float32], smooth: NDArray[np.float32], noise: float, at: float, display: Display
+) -> NDArray[np.float32]:
+    """Factor of a band in blocks: one over its local root mean square and a floor, less where it is mostly noise."""
+    shape = band.shape[0] // _BLOCK, band.shape[1] // _BLOCK
+    grain = np.empty(shape, np.float32)
+    block_means(smooth, _BLOCK // 2, grain)  # the smoother picture is half the size
+    np.exp(grain, out=grain)
+    grain *= np.float32(noise)  # variance is noise / signal
+    energy = np.empty(shape, np.float32)
+    edge = _read(display.edges, at, display)
+    block_energies(band, _BLOCK, np.float32(edge * edge) + np.float32(_NOISE_MARGIN) * grain, energy)
+    convolve_rows_columns(energy, gaussian_taps(_BLOCK_SPREAD), np.empty_like(energy), energy)
+    real = np.maximum(energy - grain, np.float32(0.0))
+    floor = np.float32(_read(display.floors, at, display))
+    return np.asarray(real / (np.maximum(energy, np.float32(1e-20)) * (np.sqrt(real) + floor)), np.float32)
+
+
+def _read(values: tuple[float, ...], at: float, display: Display) -> float:
+    """Read a table over the logarithm of the bands' widths."""
+    return float(np.interp(at, np.log2(display.widths), values))
+
+
+def _bordered(frame: NDArray[np.float32], open_field: Field) -> NDArray[np.float32]:
+    """Repeat the border of the open field over what the shutters hide."""
+    inner = frame[open_field]
+    if inner.shape == frame.shape:
+        return frame
+    ends = [(part.indices(n)[0], n - part.indices(n)[1]) for part, n in zip(open_field, frame.shape, strict=True)]
+    return np.pad(inner, ends, mode="edge")

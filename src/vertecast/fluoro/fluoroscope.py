@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from vertecast.devices.carm import View
 from vertecast.fluoro.body import Body
 from vertecast.fluoro.detector import NoisePool, blur_taps, exposed
-from vertecast.fluoro.display import Tone, bands, shown, tone_of
+from vertecast.fluoro.display import Tone, equalised, shown, tone_of
 from vertecast.fluoro.exposure import Dose, dose_of
 from vertecast.fluoro.marks import marked
 from vertecast.fluoro.overlay import Overlay
@@ -86,6 +86,9 @@ class Fluoroscope:
         self._dose_of_one = dose_of(technique, view, self.settings, collimation)
         self._overlay = Overlay(view, self.body)
         self._taps = blur_taps(view, self.settings.detector)
+        kept = self.settings.exposure.recursion
+        # A recursive average that keeps this part leaves (1 - kept) / (1 + kept) of the variance.
+        self._acquisition = self._background.acquisition(self._taps, (1.0 - kept) / (1.0 + kept))
         self._tone: Tone | None = None
         self._residual: NDArray[np.float32] | None = None
         self._average: NDArray[np.float32] | None = None
@@ -101,9 +104,11 @@ class Fluoroscope:
         options = replace(self.options, marks=False)
         kerma = self.settings.exposure.detector_kerma
         background = make_background(self.body, coarse, self.settings, options, kerma_mgy=kerma)
-        parted = bands(background.signal, coarse, self.settings.display)
-        tone = tone_of(parted, tone_field(background, self.settings), self.settings.display)
-        grey = shown(parted, tone, self.settings.display, bone_bright=self.options.bone_bright)
+        taps = blur_taps(coarse, self.settings.detector)
+        seen = background.acquisition(taps, noise_left=0.0)
+        picture = equalised(background.signal, coarse, seen, self.settings.display)
+        tone = tone_of(picture, tone_field(background, self.settings), self.settings.display)
+        grey = shown(picture, tone, self.settings.display, bone_bright=self.options.bone_bright)
         return shuttered(grey, background.collimation)
 
     def frame(self, scene: Scene | None = None) -> Frame:
@@ -113,11 +118,11 @@ class Fluoroscope:
         raw = exposed(signal, variance, self._noise.next(background.view.shape), self._taps, detector)
         self._residual = _mixed(raw, self._residual, detector.lag)
         self._average = _mixed(self._residual, self._average, self.settings.exposure.recursion)
-        parted = bands(self._average, background.view, self.settings.display)
+        picture = equalised(self._average, background.view, self._acquisition, self.settings.display)
         if self._tone is None:
             field = tone_field(background, self.settings)
-            self._tone = tone_of(parted, field, self.settings.display)
-        pixels = shown(parted, self._tone, self.settings.display, bone_bright=self.options.bone_bright)
+            self._tone = tone_of(picture, field, self.settings.display)
+        pixels = shown(picture, self._tone, self.settings.display, bone_bright=self.options.bone_bright)
         pixels = shuttered(pixels, background.collimation)
         if self.options.marks:
             pixels = marked(pixels, background.view.pose, caption(background.view, background.technique))

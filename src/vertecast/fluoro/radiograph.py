@@ -10,7 +10,7 @@ from vertecast.core.parameters import ParameterUse
 from vertecast.devices.carm import Lying, View
 from vertecast.fluoro.body import Body
 from vertecast.fluoro.detector import NoisePool, blur_taps, exposed, scatter
-from vertecast.fluoro.display import bands, shown, tone_of
+from vertecast.fluoro.display import Acquisition, band_variances, equalised, shown, tone_of
 from vertecast.fluoro.exposure import Collimation, Dose, Technique, automatic_technique, dose_of
 from vertecast.fluoro.marks import marked, patient_orientation
 from vertecast.fluoro.overlay import Footprint, Overlay, stacked_paths, union
@@ -40,6 +40,21 @@ class Background:
     signal: NDArray[np.float32]
     variance: NDArray[np.float32]
     weights: NDArray[np.float32]
+
+    @property
+    def mean_energy(self) -> float:
+        """Variance over signal, quanta."""
+        return float(self.weights[1].sum() / self.weights[0].sum())
+
+    @property
+    def open_field(self) -> tuple[slice, slice]:
+        """Rows and columns that the shutters leave open."""
+        return self.collimation.window(self.view.shape)
+
+    def acquisition(self, taps: NDArray[np.float32], noise_left: float = 1.0) -> Acquisition:
+        """Say to the display what is known; averaging leaves a part of the variance, ``noise_left``."""
+        noise = noise_left * self.mean_energy * band_variances(self.view, taps)
+        return Acquisition(noise, float(self.weights[0].sum()), self.open_field)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,10 +140,11 @@ def radiograph(
     prints = Overlay(view, body).footprints(scene or Scene())
     signal, variance = scene_signal(background, prints, settings)
     deviates = NoisePool.drawn(options.seed, signal.size).next(view.shape)
-    frame = exposed(signal, variance, deviates, blur_taps(view, settings.detector), settings.detector)
-    parted = bands(frame, view, settings.display)
-    tone = tone_of(parted, tone_field(background, settings), settings.display)
-    pixels = shuttered(shown(parted, tone, settings.display, bone_bright=options.bone_bright), background.collimation)
+    taps = blur_taps(view, settings.detector)
+    frame = exposed(signal, variance, deviates, taps, settings.detector)
+    picture = equalised(frame, view, background.acquisition(taps), settings.display)
+    tone = tone_of(picture, tone_field(background, settings), settings.display)
+    pixels = shuttered(shown(picture, tone, settings.display, bone_bright=options.bone_bright), background.collimation)
     if options.marks:
         pixels = marked(pixels, view.pose, caption(view, background.technique))
     dose = dose_of(background.technique, view, settings, background.collimation)
@@ -191,11 +207,9 @@ def scene_signal(
     in_field = primary
     if background.collimation != Collimation():
         in_field = np.zeros_like(primary)
-        open_field = background.collimation.window(primary.shape)
-        in_field[open_field] = primary[open_field]
+        in_field[background.open_field] = primary[background.open_field]
     scattered = scatter(in_field, background.paths[0], background.view, settings.detector)
-    energy = np.float32(background.weights[1].sum() / background.weights[0].sum())
-    return primary + scattered, variance + energy * scattered
+    return primary + scattered, variance + np.float32(background.mean_energy) * scattered
 
 
 def coned_to(body: Body, view: View) -> Collimation:
@@ -218,11 +232,10 @@ def coned_to(body: Body, view: View) -> Collimation:
 def tone_field(background: Background, settings: Settings) -> NDArray[np.bool_]:
     """Pixels that set the window: the thicker body in the middle of the open field."""
     display, shape = settings.display, background.view.shape
-    window, field = background.collimation.window(shape), np.zeros(shape, bool)
-    margins = [round(n * (1 - display.region) / 2) for n in shape]
-    field[window] = True
-    middle = np.zeros(shape, bool)
-    middle[margins[0] : shape[0] - margins[0], margins[1] : shape[1] - margins[1]] = True
+    field = np.zeros(shape, bool)
+    field[background.open_field] = True
+    across = [np.abs(np.arange(n) - (n - 1) / 2) / min(shape) for n in shape]
+    middle = np.hypot(across[0][:, None], across[1]) < display.region / 2
     tissue = background.paths.sum(axis=0)
     field &= tissue > display.least_tissue
     if (field & middle).any():

@@ -50,23 +50,21 @@ class Exposure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Display:
-    """Dynamic-range reduction and edge enhancement."""
+    """Multi-scale contrast equalisation and the film curve."""
 
-    finest: float = quantity("mm", "width of the finest band")
-    fine: float = quantity("mm", "width of the fine band")
-    middle: float = quantity("mm", "width of the middle band")
-    broad: float = quantity("mm", "width of the broad band")
-    gains: tuple[float, ...] = quantity("1", "gain of faint contrast in each band")
-    contrasts: tuple[float, ...] = quantity("1", "logarithmic contrast raised half as much, in each band")
-    edge: float = quantity("1", "logarithmic step taken for a border of lung or skin")
-    instrument: float = quantity("mm", "widest picture of a needle, balloon or cement")
-    dense: float = quantity("1", "logarithmic step above the surroundings taken for metal or cement")
-    shade: float = quantity("1", "range on the screen of what is broader")
-    noise_floor: float = quantity("1", "finest contrast taken for noise")
-    ends: float = quantity("%", "part of the field shown as black, and as white")
+    widths: tuple[float, ...] = quantity("mm", "widths at the detector that the next three tables are given for")
+    gains: tuple[float, ...] = quantity("1", "strength that the contrast of each width is brought to")
+    floors: tuple[float, ...] = quantity("1", "logarithmic contrast of each width that is raised half as much")
+    edges: tuple[float, ...] = quantity("1", "logarithmic contrast of each width taken for a border or for steel")
+    flattening: float = quantity("1", "flattening of contrast above its surroundings'")
+    base: float = quantity("1", "factor of the broadest shades")
+    direct: float = quantity("1", "logarithmic attenuation below which the beam has passed beside the body")
+    bleaching: float = quantity("1", "how fast such places become white")
+    slope: float = quantity("1", "steepness of the film curve")
+    ends: float = quantity("%", "part of the field beyond each end of the curve's straight part")
     least_tissue: float = quantity("mm", "water path of a ray beside the body")
     thin_part: float = quantity("1", "path over the median below which a ray does not set the window")
-    region: float = quantity("1", "side of the field that sets the window, as a part of the picture")
+    region: float = quantity("1", "diameter of the field that sets the window, as a part of the picture's side")
 
 
 @dataclass(frozen=True, slots=True)

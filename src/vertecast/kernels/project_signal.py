@@ -158,38 +158,3 @@ def negative_log(signal, floor, out):  # type: ignore[no-untyped-def]
             series = series * z + np.float32(0.6666667)
             series = series * z + np.float32(2.0)
             out[v, u] -= s * series
-
-
-@njit(**_OPTIONS)
-def blend_bands(bands, floor, limits, shares, shade, out):  # type: ignore[no-untyped-def]
-    """Add up the differences of smoother and smoother pictures, each pressed towards its limit.
-
-    Parameters
-    ----------
-    bands : (n + 1, rows, columns), float32: the picture, then ever smoother ones
-    floor : contrast of the first difference that is taken for noise
-    limits : (n,), float32
-    shares : (n,), float32
-        A difference x becomes share * x / (limit + abs(x)).
-    shade : factor of the smoothest picture
-    out : (rows, columns), float32, overwritten
-    """
-    count, rows, columns = bands.shape
-    noise = floor * floor
-    for v in range(rows):
-        into = out[v]
-        last = bands[count - 1, v]
-        for u in range(columns):
-            into[u] = shade * last[u]
-        first, second = bands[0, v], bands[1, v]
-        share, limit = shares[0], limits[0]
-        for u in range(columns):
-            x = first[u] - second[u]
-            x *= x * x / (x * x + noise)
-            into[u] += share * x / (limit + abs(x))
-        for k in range(1, count - 1):
-            upper, lower = bands[k, v], bands[k + 1, v]
-            share, limit = shares[k], limits[k]
-            for u in range(columns):
-                x = upper[u] - lower[u]
-                into[u] += share * x / (limit + abs(x))
