@@ -64,8 +64,8 @@ class Treated:
 
     @property
     def voxel_mm(self) -> float:
-        """Edge of the cells, mm."""
-        return float(self.grid.spacing[0])
+        """Edge of the cells, mm; the file's single precision is rounded away."""
+        return round(float(self.grid.spacing[0]), 6)
 
     @property
     def saturation(self) -> Field:
@@ -116,8 +116,7 @@ class Treated:
         grid = Grid.from_affine(shape, self.grid.lps_from_voxel.matrix @ step)
 
         def there(field: Field) -> Field:
-            blurred = ndimage.uniform_filter(field, max(1, round(scale)), mode="nearest")
-            return np.asarray(sampled(blurred, step, (shape[0], shape[1], shape[2]), fill=0.0), float)
+            return _means(field, step, (shape[0], shape[1], shape[2]))
 
         def index(field: Field | None) -> Field | None:
             if field is None:
@@ -198,6 +197,18 @@ def make_treated(
         fractured=fractured,
         calibrated=calibrated,
     )
+
+
+def _means(field: Field, source_from_target: Field, shape: tuple[int, int, int]) -> Field:
+    """Return the means of a field over the cells of another grid, by points spread evenly in each."""
+    count = max(1, int(np.ceil(source_from_target[0, 0] - 1e-6)))
+    offsets = (np.arange(count) + 0.5) / count - 0.5
+    total = np.zeros(shape)
+    for offset in np.stack(np.meshgrid(offsets, offsets, offsets, indexing="ij"), -1).reshape(-1, 3):
+        moved = source_from_target.copy()
+        moved[:3, 3] += source_from_target[:3, :3] @ offset
+        total += sampled(field, moved, shape, fill=0.0)
+    return np.asarray(total / count**3)
 
 
 def largest_piece(mask: Mask) -> Mask:
