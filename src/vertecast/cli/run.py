@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vertecast.pipeline.case import Case
     from vertecast.pipeline.run import Ran
 
-STAGES = 6
+STAGES = 7
 
 Given = Annotated[Path | None, typer.Option()]
 

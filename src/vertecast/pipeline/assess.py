@@ -47,6 +47,7 @@ class AssessCase:
     Parameters
     ----------
     ct, labels, patient : where they are now; where the manifest says when None
+    dialect, series : as of ``MeasureCase``
     calibration : as ``simulate`` was given it; the typical line when None
     voxel_mm : edge of the elements; that of the simulation when None
     """
@@ -56,6 +57,7 @@ class AssessCase:
     labels: Path | None = None
     patient: Path | None = None
     dialect: str = "auto"
+    series: str | None = None
     calibration: str | None = None
     voxel_mm: float | None = None
 
@@ -118,7 +120,7 @@ def assessed_manifest(before: dict[str, Any], now: dict[str, Any]) -> dict[str, 
 def _read_run(case: AssessCase, record: Record) -> _Run:
     documents = {name: _document_of(case.folder, name) for name in _MADE_BY}
     paths = _images(case, documents["manifest"])
-    volume = read_volume(paths["ct"])
+    volume = read_volume(paths["ct"], series=case.series)
     labels = matched_labels(read_labels(paths["labels"], dialect=case.dialect), volume, name=str(paths["labels"]))
     calibration = chosen_calibration(case.calibration or "fallback", volume, labels)
     person = _person(case, documents["manifest"])

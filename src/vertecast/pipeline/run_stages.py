@@ -8,6 +8,7 @@ from typing import Any
 
 from vertecast.core.errors import InputError
 from vertecast.core.provenance import merged_uses
+from vertecast.pipeline.assess import AssessCase, assess_case
 from vertecast.pipeline.export import export_case
 from vertecast.pipeline.extras import EXTRAS, missing_extra
 from vertecast.pipeline.folder import MANIFEST, run_folder, write_json
@@ -208,6 +209,22 @@ def _simulate(session: Session) -> None:
     begun.unlink(missing_ok=True)
 
 
+def _assess(session: Session) -> None:
+    case = session.case
+    assess_case(
+        AssessCase(
+            folder=session.folder,
+            ct=case.ct,
+            labels=case.labels,
+            patient=case.patient,
+            dialect=case.dialect,
+            series=case.series,
+            calibration=case.calibration,
+        ),
+        session.observer,
+    )
+
+
 def _exports_missing() -> dict[str, str]:
     return {name: remedy for name in EXTRAS if (remedy := missing_extra(name)) is not None}
 
@@ -246,13 +263,21 @@ SIMULATE = Stage(
     reads=("plan",),
     needs=_no_pictures,
 )
+ASSESS = Stage(
+    name="assess",
+    does="Assessing before and after",
+    make=_commanded(_assess),
+    inputs=(*_IMAGES, "patient"),
+    settings=_MEASURING,
+    reads=("measure", "simulate"),
+)
 REPORT = Stage(
     name="report",
     does="Writing the reports",
     make=_commanded(lambda session: report_case(session.folder, session.observer)),
     inputs=(*_IMAGES, "patient"),
     settings=("case_id",),
-    reads=("measure", "indicate", "plan", "simulate"),
+    reads=("measure", "indicate", "plan", "simulate", "assess"),
     needs=lambda: missing_for_report() | missing_for_patient(),
 )
 EXPORT = Stage(
@@ -261,7 +286,7 @@ EXPORT = Stage(
     make=_commanded(lambda session: export_case(session.folder, session.observer)),
     inputs=_IMAGES,
     settings=("case_id", "dialect", "series"),
-    reads=("measure", "indicate", "plan", "simulate", "report"),
+    reads=("measure", "indicate", "plan", "simulate", "assess", "report"),
     needs=_exports_missing,
 )
-STAGES_IN_ORDER = (MEASURE, INDICATE, PLAN, SIMULATE, REPORT, EXPORT)
+STAGES_IN_ORDER = (MEASURE, INDICATE, PLAN, SIMULATE, ASSESS, REPORT, EXPORT)
