@@ -67,6 +67,25 @@ def test_bulls_eye_looks_down_the_planned_needle(case: tuple[Path, Path], tmp_pa
     assert lao == pytest.approx(np.degrees(np.arctan2(away[0], away[1])), abs=1e-3)
 
 
+def test_shutters_close_to_the_field_and_lower_the_dose(case: tuple[Path, Path], tmp_path: Path) -> None:
+    from PIL import Image
+
+    products = []
+    for words in ((), ("--field", "60x90")):
+        out = tmp_path / f"field{len(words)}"
+        code, answer = call(case[0], "--columns", 128, *words, "--json", "--quiet", "--out", out)
+        assert code == 0, answer
+        content = json.loads(answer[answer.index("{") :])
+        products.append(content["dap_mgy_cm2"]["value"] / content["air_kerma_mgy"]["value"])
+    with Image.open(out / "radiograph.png") as picture:
+        grey = np.asarray(picture)
+    seen = 60 * 1020 / 620 / 300 * 128  # pixels of the field's width
+    lit = np.flatnonzero((grey[50:60] > 0).all(axis=0))
+    assert lit[-1] - lit[0] + 1 == pytest.approx(seen, abs=2)
+    height = 90 * 1020 / 620 / 300
+    assert products[1] / products[0] == pytest.approx(seen / 128 * height, rel=0.03)
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -75,6 +94,9 @@ def test_bulls_eye_looks_down_the_planned_needle(case: tuple[Path, Path], tmp_pa
         (["--lao", 170], "is beyond the gantry"),
         (["--isocentre", "1,2"], "give x,y,z in mm"),
         (["--isocentre", "900,0,0"], "is outside the CT"),
+        (["--field", "100"], "give width x height in mm"),
+        (["--field", "wide"], "--field is width x height in mm"),
+        (["--field", "0x100"], "is empty; give a positive width"),
         (["--level", "L1"], "give them with --labels"),
         (["--plan", "nowhere"], "does not exist"),
         (["--kvp", 300], "outside the table"),

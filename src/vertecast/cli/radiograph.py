@@ -21,6 +21,9 @@ def radiograph(
     isocentre: Annotated[str | None, typer.Option(help="Isocentre in LPS mm, as x,y,z.")] = None,
     plan: Annotated[Path | None, typer.Option(help="Run folder with plan.json: its needles are put in.")] = None,
     series: Annotated[str | None, typer.Option(help="Series UID, when the CT folder holds several.")] = None,
+    field: Annotated[
+        str | None, typer.Option(help="Shutters: width x height in mm at the isocentre, as 100x150.")
+    ] = None,
     columns: Annotated[int, typer.Option(help="Pixels across the picture.", min=64, max=4096)] = 1024,
     kvp: Annotated[float | None, typer.Option(help="Tube voltage, kV; automatic when not given.")] = None,
     bone_bright: Annotated[bool, typer.Option("--bone-bright", help="Bone white, as on film.")] = False,
@@ -42,11 +45,16 @@ def radiograph(
 
         try:
             point = tuple(float(x) for x in isocentre.split(",")) if isocentre else None
+            size = tuple(float(x) for x in field.split("x")) if field else None
             named = ViewName(view)
         except ValueError as exc:
-            raise InputError(f"{exc}; --view is ap, lateral or bullseye, and --isocentre is x,y,z in mm") from exc
+            raise InputError(
+                f"{exc}; --view is ap, lateral or bullseye, --isocentre is x,y,z and --field is width x height in mm"
+            ) from exc
         if point is not None and len(point) != 3:
             raise InputError(f"--isocentre {isocentre} has {len(point)} numbers; give x,y,z in mm")
+        if size is not None and len(size) != 2:
+            raise InputError(f"--field {field} has {len(size)} numbers; give width x height in mm, as 100x150")
         case = RadiographCase(
             ct=ct,
             view=named,
@@ -59,6 +67,7 @@ def radiograph(
             isocentre_lps_mm=point,
             plan=plan,
             series=series,
+            field_mm=size,
             columns=columns,
             kvp=kvp,
             bone_bright=bone_bright,

@@ -229,6 +229,27 @@ def coned_to(body: Body, view: View) -> Collimation:
     return Collimation(**sides)
 
 
+def shuttered_to(view: View, width_mm: float, height_mm: float, least: Collimation) -> Collimation:
+    """Close the shutters to a field about the isocentre, as an operator does to the column.
+
+    Parameters
+    ----------
+    width_mm, height_mm : of the field, measured at the isocentre
+    least : what is shut already
+    """
+    if not min(width_mm, height_mm) > 0:
+        raise GeometryError(f"a field of {width_mm:g} x {height_mm:g} mm is empty; give a positive width and height")
+    larger = view.carm.source_detector / view.carm.source_isocentre
+    across = max(0.0, 0.5 - larger * width_mm / view.carm.detector_width / 2)
+    along = max(0.0, 0.5 - larger * height_mm / view.carm.detector_height / 2)
+    return Collimation(
+        left=max(least.left, across),
+        right=max(least.right, across),
+        top=max(least.top, along),
+        bottom=max(least.bottom, along),
+    )
+
+
 def tone_field(background: Background, settings: Settings) -> NDArray[np.bool_]:
     """Pixels that set the window: the thicker body in the middle of the open field."""
     display, shape = settings.display, background.view.shape

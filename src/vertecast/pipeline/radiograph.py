@@ -13,7 +13,7 @@ from vertecast.core.observer import SILENT, Observer
 from vertecast.devices.carm import Lying, Pose, View, bulls_eye, true_ap, true_lateral
 from vertecast.fluoro.body import Body
 from vertecast.fluoro.marks import marked, patient_orientation
-from vertecast.fluoro.radiograph import Options, Radiograph, caption, radiograph
+from vertecast.fluoro.radiograph import Options, Radiograph, caption, coned_to, radiograph, shuttered_to
 from vertecast.fluoro.scene import Scene
 from vertecast.fluoro.settings import Settings, load_settings
 from vertecast.imaging.match import matched_labels
@@ -51,6 +51,7 @@ class RadiographCase:
     labels, level, dialect : the vertebra to aim at; without it the gantry's own AP and lateral are taken
     isocentre_lps_mm : where to aim instead
     plan : folder with ``plan.json``, whose needles are put in
+    field_mm : width and height of the shutters' field at the isocentre; as open as the CT allows when not given
     columns : pixels across the picture
     kvp, bone_bright, seed : operator's choices
     dicom, film : what to write besides the PNG
@@ -67,6 +68,7 @@ class RadiographCase:
     isocentre_lps_mm: tuple[float, float, float] | None = None
     plan: Path | None = None
     series: str | None = None
+    field_mm: tuple[float, float] | None = None
     columns: int = 1024
     kvp: float | None = None
     bone_bright: bool = False
@@ -89,9 +91,12 @@ def radiograph_case(case: RadiographCase, out: Path, observer: Observer = SILENT
         view = View(settings.carm.binned(case.columns), _pose(case, volume, frame, needles))
     steel = settings.physics.materials["steel_316l"]
     scene = Scene(tuple(needle.tube(steel) for needle in needles))
-    options = Options(kvp=case.kvp, bone_bright=case.bone_bright, marks=False, seed=case.seed, threads=2)
     with record.stage("Taking the radiograph"):
         body = Body(volume, settings.physics, settings.tissue)
+        shut = shuttered_to(view, *case.field_mm, least=coned_to(body, view)) if case.field_mm else None
+        options = Options(
+            kvp=case.kvp, collimation=shut, bone_bright=case.bone_bright, marks=False, seed=case.seed, threads=2
+        )
         taken = radiograph(body, view, scene=scene, settings=settings, options=options)
     for sentence in taken.warnings:
         record.warn(sentence)
