@@ -66,7 +66,7 @@ def test_what_the_points_carry_comes_back_unchanged():
     assert (density * np.prod(SPACING)).sum() == pytest.approx(points.mass.sum())
 
 
-def by_label(density, damage, kappa, label):
+def by_label(density, damage, kappa, label, torn):
     strength = np.where(label == 4, 1e6, label + 1.0)
     return np.stack([10.0 * density, 5.0 * density, strength, np.where(label == 4, np.inf, 0.1 * strength)])
 
@@ -77,7 +77,7 @@ def test_a_voxel_of_one_label_has_its_constants():
     at = homes(points, mesh)
     (density,) = cell_means(at, points, (points.mass / points.volume,), mesh)
     (damage,) = cell_means(at, points, (points.damage,), mesh)
-    expected = by_label(density, damage, damage, label.ravel())
+    expected = by_label(density, damage, damage, label.ravel(), damage)
     np.testing.assert_allclose(cell_constants(by_label, at, points, mesh), expected)
 
 

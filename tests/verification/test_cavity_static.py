@@ -57,24 +57,19 @@ class Octant:
         n = self.body.mesh.count
         slots = SlotState(np.zeros((8, 6, n)), np.zeros((8, n)), self.material)
         load = np.zeros((3, *self.body.mesh.node_shape))
-        balance = CavityBalance(
-            self.body, slots, FoamLaw(alpha=self.alpha), self.constraints, load=load, held_pressures=(False,)
-        )
         area = 4 * np.pi * self.radius**2 / 8
         rows, x, before, last, pressure, work, lost = [], np.zeros(load.size + 1), 0.0, 1.0, 0.0, 0.0, 0.0
         for wall in walls:
             change = (wall - before) * area
             start = x if not rows else np.concatenate([x[:-1] * (change / last), x[-1:]])
-            x, *_ = equilibrium(
-                balance,
-                StepControl(tolerance=tolerance, iterations=25),
-                balance.with_volumes(start, np.array([change])),
-                1.0,
+            balance = CavityBalance(
+                self.body, slots, FoamLaw(alpha=self.alpha), self.constraints, load=load, change=(change,)
             )
+            x, *_ = equilibrium(balance, StepControl(tolerance=tolerance, iterations=25), start, 1.0)
             u, new = balance.parted(x)
             strain, kappa, energy = self.body.passes.strain(u) + slots.strain, slots.kappa.copy(), np.zeros((2, n))
             advance(strain, slots.strain, kappa, self.body.weight, self.material, balance.law, 0.0, energy)
-            balance.slots = slots = SlotState(strain, kappa, self.material)
+            slots = SlotState(strain, kappa, self.material)
             work, lost = work + 0.5 * (pressure + new[0]) * change, lost + energy[1].sum()
             pressure, before, last = new[0], wall, change
             rows.append((pressure, work, energy[0].sum(), lost))

@@ -32,7 +32,7 @@ def crushable(cut_off=np.inf, strength=STRENGTH):
     """Constants of foam whose strength grows with its density; label 2 opens at ``cut_off``."""
     lame, mu = lame_parameters(YOUNG, POISSON)
 
-    def constants(density, damage, kappa, label):
+    def constants(density, damage, kappa, label, torn):
         factor = np.clip(density, 0.2, 6.0) ** 1.4 * (1 - damage)
         tension = np.where(label == 2, cut_off, np.inf)
         return np.stack([lame * factor, mu * factor, strength * factor, tension])

@@ -17,8 +17,9 @@ from vertecast.kernels.bricks import BrickMesh
 from vertecast.kernels.cavity_gaps import gap_tangent
 from vertecast.kernels.cavity_law import respond
 from vertecast.kernels.cavity_shape import gauss_order
+from vertecast.kernels.cavity_solver import Border, steered_correction
 from vertecast.kernels.constraints import FIXED, FREE, Constraints
-from vertecast.kernels.elastic import ElasticSolution, ElasticSystem, Operator, prepare_elastic, solve_correction
+from vertecast.kernels.elastic import ElasticSystem, Operator, prepare_elastic, solve_correction
 from vertecast.kernels.elastic_grid import SLAB
 from vertecast.kernels.foam_law import FoamLaw
 from vertecast.kernels.foam_loading import effective_moduli
@@ -32,9 +33,9 @@ Array = NDArray[np.float64]
 THINNEST = 0.05
 """Share of material below which a cell is dropped."""
 _PLANES = 2 * SLAB
-_STALE = 25  # iterations of one linear solve after which the preconditioner is built anew
+_STALE = 15  # iterations of one linear solve after which the preconditioner is built anew
 _SOFTEST = 0.02  # share of the elastic modulus below which the preconditioner does not follow the tangent
-_COLUMN = 0.05  # how well the answer to a unit pressure is known: what it misses, the next correction sees
+_STILL = 1e-3  # voxels of wall motion that a missing volume is compared with where none is wanted
 _GIVE_UP = 150
 
 
@@ -127,7 +128,7 @@ class CavityBalance:
     Parameters
     ----------
     load : (3, *nodes), N, forces other than the cavities'
-    held_pressures : per cavity, whether its pressure is given (else its volume)
+    change : per cavity, mm³, the change of volume wanted; None where the pressure is given
     reliefs : per cavity (*nodes), MPa, or None: what a membrane takes off the fluid's pressure at the wall
     """
 
@@ -139,11 +140,12 @@ class CavityBalance:
         constraints: Constraints,
         *,
         load: Array,
-        held_pressures: tuple[bool, ...],
+        change: tuple[float | None, ...],
         reliefs: tuple[Array | None, ...] | None = None,
     ) -> None:
         self.body, self.slots, self.law, self.constraints = body, slots, law.packed(), constraints
-        self.load, self.free = load, [k for k, held in enumerate(held_pressures) if not held]
+        self.load, self.free = load, [k for k, one in enumerate(change) if one is not None]
+        self._change = np.array([one for one in change if one is not None])
         self._reliefs = (None,) * len(body.pushes) if reliefs is None else reliefs
         self._size = load.size
         self._system = self._prepared(None)
@@ -151,20 +153,33 @@ class CavityBalance:
         self._tangent = RankOneTangent(inner, np.zeros((8, 8, body.mesh.count), np.float32))
         self._operator: Operator = self._tangent
         self._bounds: tuple[Array, Array] | None = None
-        self._stale = False
-        self._columns: dict[int, Array] = {}
+        self._border: Border | None = None
+        self._stale = True
         self._pressures = np.zeros(len(body.pushes))
+        self._missing = self._change
         self._moving = np.where(constraints.kinds(body.mesh) == FREE, 1.0, 0.0)
 
     def imbalance(self, x: Array, scale: float) -> Imbalance:
-        """Return external less internal force; the tangent is remembered. ``scale`` is not used."""
+        """Return external less internal force; the tangent is remembered. ``scale`` is not used.
+
+        What is missing of the wanted volumes counts as imbalance in its share of the whole change.
+        """
         u, self._pressures = self.parted(x)
         force = self.internal(u)
         residual = self.load - force
         for push in self.wall_forces(self._pressures):
             residual += push
         full = np.concatenate([residual.ravel(), np.zeros(self._pressures.size)])
-        return Imbalance(full, self.free_size(residual), float(np.linalg.norm(force)))
+        reference = float(np.linalg.norm(force))
+        self._missing = self._change - np.array([float(np.vdot(self.body.pushes[k], u)) for k in self.free])
+        short = self._missing / np.maximum(np.abs(self._change), _STILL * self._wall())
+        size = np.hypot(self.free_size(residual), (reference or 1.0) * float(np.linalg.norm(short)))
+        return Imbalance(full, float(size), reference)
+
+    def _wall(self) -> Array:
+        """Return mm³ that each steered cavity gains when its wall moves by a voxel, about."""
+        sums = [np.sqrt(self.body.mesh.spacing[0] ** 2 * np.vdot(push, push)) for push in self.body.pushes]
+        return np.array(sums)[self.free] * self.body.mesh.spacing[0]
 
     def parted(self, x: Array) -> tuple[Array, Array]:
         """Return displacement (3, *nodes) and pressures of a state vector."""
@@ -204,26 +219,31 @@ class CavityBalance:
         return out
 
     def correct(self, residual: Array, rtol: float) -> tuple[Array, int]:
-        """Solve the bordered system: a correction that leaves the volumes of the steered cavities as they are."""
+        """Solve the bordered system: motion and pressures that make the volumes what is wanted."""
         r, _ = self.parted(residual)
         if self._stale:
-            self._system = self._prepared(self._tangent)
-        answer = self._solved(r, rtol)
-        spent = answer.report.iterations
-        du, dp = np.array(answer.displacement), np.zeros(len(self.body.pushes))
-        if self.free:
-            spent += self._update_columns(_COLUMN)
-            du, dp = self._bordered(du, np.zeros(self._pressures.size))
-        self._stale = answer.report.iterations > _STALE
+            self._system, self._border = self._prepared(self._tangent), None
+        stop = Stop(rtol=rtol, max_iterations=_GIVE_UP, throw=False)
+        dp = np.zeros(len(self.body.pushes))
+        if not self.free:
+            answer = solve_correction(self._system, r, tangent=self._operator, stop=stop)
+            self._stale = answer.report.iterations > _STALE
+            return np.concatenate([answer.displacement.ravel(), dp]), answer.report.iterations
+        if self._border is None:
+            self._border = Border.of(self._system, [self._felt(k) for k in self.free])
+        du, dp[self.free], spent = steered_correction(
+            self._system, self._operator, self._border, r, self._missing, stop
+        )
+        self._stale = spent > _STALE
         return np.concatenate([du.ravel(), dp]), spent
 
-    def with_volumes(self, x: Array, change: Array) -> Array:
-        """Return ``x`` with the displacement of the pressures added that make the volumes change by ``change``."""
-        self.imbalance(x, 1.0)
-        self._update_columns(_COLUMN)
-        u, pressures = self.parted(x)
-        u, dp = self._bordered(u, change)
-        return np.concatenate([u.ravel(), pressures + dp])
+    def _felt(self, k: int) -> Array:
+        """Return the force of unit pressure where the membrane lets the wall feel it."""
+        push, relief = self.body.pushes[k], self._reliefs[k]
+        if relief is None:
+            return push
+        felt = push * (relief < self._pressures[k])
+        return felt if felt.any() else push
 
     def work(self, residual: Array, step: Array) -> float:
         """Return the work of a residual on a correction, mJ."""
@@ -242,44 +262,6 @@ class CavityBalance:
         held = self.constraints.kinds(self.body.mesh) == FIXED
         fx, fy, fz = (float(force[fixed].sum()) for force, fixed in zip(missing, held, strict=True))
         return fx, fy, fz
-
-    def _bordered(self, u: Array, change: Array) -> tuple[Array, Array]:
-        """Add to ``u`` the columns that make g . u = change; return it and the pressures' changes."""
-        rows = [self.body.pushes[k] for k in self.free]
-        columns = [self._columns[k] for k in self.free]
-        border = np.array([[float(np.vdot(row, column)) for column in columns] for row in rows])
-        missing = [change[k] - float(np.vdot(row, u)) for k, row in zip(self.free, rows, strict=True)]
-        share = np.linalg.solve(border, missing)
-        dp = np.zeros(len(self.body.pushes))
-        dp[self.free] = share
-        return u + sum(one * column for one, column in zip(share, columns, strict=True)), dp
-
-    def _update_columns(self, rtol: float) -> int:
-        """Bring K^-1 df/dp of each steered cavity up to date with the tangent, from its last value."""
-        spent = 0
-        for k in self.free:
-            push, old, relief = self.body.pushes[k], self._columns.get(k), self._reliefs[k]
-            if relief is not None and (relief < self._pressures[k]).any():
-                push = push * (relief < self._pressures[k])
-            residual = push if old is None else push - self.tangent_force(old)
-            ratio = float(np.linalg.norm(residual * self._moving) / np.linalg.norm(push * self._moving))
-            if ratio <= rtol:
-                continue
-            answer = self._solved(residual, rtol / max(ratio, 1.0) if old is None else min(0.5, rtol / ratio))
-            spent += answer.report.iterations
-            self._columns[k] = answer.displacement + (0.0 if old is None else old)
-        return spent
-
-    def _solved(self, residual: Array, rtol: float) -> ElasticSolution:
-        stop = Stop(rtol=rtol, max_iterations=_GIVE_UP, throw=False)
-        return solve_correction(self._system, residual, tangent=self._operator, stop=stop)
-
-    def tangent_force(self, u: Array) -> Array:
-        """Return the tangent's force (3, *nodes) of a displacement."""
-        flat = self._system.cropped(u)
-        out = np.empty_like(flat)
-        self._operator.apply(flat, out)
-        return self._system.restored(out)
 
     def _prepared(self, tangent: RankOneTangent | None) -> ElasticSystem:
         """Build the preconditioner, of the elastic moduli or of a tangent's nearest ones."""

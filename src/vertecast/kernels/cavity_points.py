@@ -32,6 +32,7 @@ class MaterialPoints:
     stress : (6, n), MPa
     gap : (6, n), strain of open gaps, Voigt with engineering shear
     kappa : (n,), equivalent plastic strain
+    torn : (n,), largest opening so far, strain: root of gap : gap
     damage : (n,), 0-1, the caller's; carried unchanged
     label : (n,), the caller's; carried unchanged
     """
@@ -42,6 +43,7 @@ class MaterialPoints:
     stress: Array
     gap: Array
     kappa: Array
+    torn: Array
     damage: Array
     label: NDArray[np.integer]
 
@@ -77,6 +79,7 @@ def seeded(
         stress=np.zeros((6, volume.size)),
         gap=np.zeros((6, volume.size)),
         kappa=np.zeros(volume.size),
+        torn=np.zeros(volume.size),
         damage=damage[voxel].astype(float),
         label=label[voxel].astype(np.int16),
     )
@@ -125,7 +128,7 @@ def cell_means(homes_: Homes, points: MaterialPoints, fields: tuple[Array, ...],
 
 
 def cell_constants(
-    constants: Callable[[Array, Array, Array, NDArray[np.int64]], Array],
+    constants: Callable[[Array, Array, Array, NDArray[np.int64], Array], Array],
     homes_: Homes,
     points: MaterialPoints,
     mesh: BrickMesh,
@@ -147,9 +150,9 @@ def cell_constants(
     total = np.bincount(pair, volume, kinds * mesh.count)
     part = np.flatnonzero(total)
     means = []
-    for values in (points.mass / points.volume, points.damage, points.kappa):
+    for values in (points.mass / points.volume, points.damage, points.kappa, points.torn):
         means.append(np.bincount(pair, volume * values[known], total.size)[part] / total[part])
-    found = constants(means[0], means[1], means[2], part % kinds + low)
+    found = constants(means[0], means[1], means[2], part % kinds + low, means[3])
     cell, weight = part // kinds, total[part]
     filled = np.bincount(cell, weight, mesh.count)
     out = np.empty((4, mesh.count))
@@ -233,7 +236,9 @@ def changed(points: MaterialPoints, homes_: Homes, before: Carried, after: Carri
         stress[i, known] += (after.stress[:, i] - before.stress[:, i])[octant, home]
         gap[i, known] += (after.gap[:, i] - before.gap[:, i])[octant, home]
     kappa[known] += (after.kappa - before.kappa)[octant, home]
-    return replace(points, stress=stress, gap=gap, kappa=np.maximum(kappa, 0.0))
+    opening = np.sqrt((gap[:3] ** 2).sum(axis=0) + 0.5 * (gap[3:] ** 2).sum(axis=0))
+    torn = np.maximum(points.torn, opening)
+    return replace(points, stress=stress, gap=gap, kappa=np.maximum(kappa, 0.0), torn=torn)
 
 
 def travelled(points: MaterialPoints, du: Array, spacing: tuple[float, float, float]) -> MaterialPoints:

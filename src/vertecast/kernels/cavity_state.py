@@ -21,8 +21,11 @@ Array = NDArray[np.float64]
 class CellConstants(Protocol):
     """The material law's constants of cells, from what their material points carry."""
 
-    def __call__(self, density: Array, damage: Array, kappa: Array, label: NDArray[np.int64]) -> Array:
-        """Return (4, n), MPa: lambda, mu, yield stress, tension cut-off (``inf``: none)."""
+    def __call__(self, density: Array, damage: Array, kappa: Array, label: NDArray[np.int64], torn: Array, /) -> Array:
+        """Return (4, n), MPa: lambda, mu, yield stress, tension cut-off (``inf``: none).
+
+        ``torn`` is the largest strain by which a gap has been open so far.
+        """
 
 
 class Membrane(Protocol):

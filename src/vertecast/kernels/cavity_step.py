@@ -165,15 +165,17 @@ def increment(
     body = body_of(problem, state)
     slots, past, at = slots_of(problem, state, body)
     held = ~np.isnan(target.pressures)
+    volumes = np.array(state.volumes(problem.spacing))
+    change = np.where(held, 0.0, target.volumes - volumes)
     balance = CavityBalance(
         body, slots, problem.law, problem.constraints,
         load=target.load * spread(problem.constraints, body.mesh),
-        held_pressures=tuple(held), reliefs=_reliefs(problem, state, body),
+        change=tuple(None if given else float(one) for given, one in zip(held, change, strict=True)),
+        reliefs=_reliefs(problem, state, body),
     )  # fmt: skip
-    volumes = np.array(state.volumes(problem.spacing))
-    change = np.where(held, 0.0, target.volumes - volumes)
     rest = np.concatenate([np.zeros(balance.load.size), state.pressures])
     before = balance.imbalance(rest, 1.0)
+    raw = balance.free_size(balance.parted(before.residual)[0])
     x = _beginning(balance, state, change, memory)
     x[balance.load.size :][held] = target.pressures[held]
     steps = StepControl(tolerance=control.tolerance, iterations=control.iterations)
@@ -199,23 +201,23 @@ def increment(
         volumes=new.volumes(problem.spacing), pressures=new.pressures, load=new.load,
         platens=tuple((float(w), float(a), float(b)) for w, a, b in new.platens),
         support=balance.support(x),
-        work=new.work, stored=stored, dissipated=new.dissipated, unbalanced=before.size / max(before.reference, 1e-300),
+        work=new.work, stored=stored, dissipated=new.dissipated, unbalanced=raw / max(before.reference, 1e-300),
         imbalance=miss, wall_step=step, newton=newton, krylov=krylov,
     )  # fmt: skip
     return Step(new, record, (u, change))
 
 
 def _beginning(balance: CavityBalance, state: CavityState, change: Array, memory: tuple[Array, Array] | None) -> Array:
-    """Return a start with the wanted volume changes: the last increment's motion scaled, or the elastic one."""
+    """Return a start: the last increment's motion scaled by the volume changes, or rest."""
     free = balance.free
     pressures = np.asarray(state.pressures, dtype=float)
     if not free:
         return np.concatenate([np.zeros(balance.load.size), pressures])
+    u = np.zeros_like(balance.load)
     if memory is not None and np.all(memory[1][free] * change[free] > 0):
         share = float(np.mean(change[free] / memory[1][free]))
         u = np.where(balance.body.mesh.nodes, min(share, 2.0) * memory[0], 0.0)
-        return balance.with_volumes(np.concatenate([u.ravel(), pressures]), change)
-    return balance.with_volumes(np.concatenate([np.zeros(balance.load.size), pressures]), change)
+    return np.concatenate([u.ravel(), pressures])
 
 
 def _reliefs(problem: CavityProblem, state: CavityState, body: CutBody) -> tuple[Array | None, ...]:

@@ -190,7 +190,7 @@ def _coarsened(operator: ElasticOperator, steps: tuple[int, int, int]) -> Elasti
     return ElasticOperator(coarse, np.ascontiguousarray(box[:, mask]), operator.integration)
 
 
-class _Space:
+class ElasticSpace:
     """The numba backend of the Krylov driver for one system and operator."""
 
     def __init__(self, system: ElasticSystem, operator: Operator, scale: float) -> None:
@@ -199,9 +199,11 @@ class _Space:
         self.ties = system.ties
 
     def zeros(self) -> Array:
+        """Make a vector of zeros."""
         return np.zeros(self.system.kinds.size)
 
     def apply(self, p: Array, p_motions: Array, out: Array) -> tuple[Array, float]:
+        """Write K p into ``out``; return the forces on the motions, and p . K p."""
         p[self.ties.index] = (self.ties.matrix * p_motions).sum(axis=1)  # the V-cycle's are float32
         self.operator.apply(p, out)
         curvature = float(vectors.dot(p, out))
@@ -210,19 +212,23 @@ class _Space:
         return forces, curvature
 
     def precondition(self, r: Array, r_motions: Array) -> tuple[NDArray[np.float32], Array]:
+        """Return the V-cycle's answer; the array is the top level's own."""
         top = self.system.levels[0]  # advance() has already written scale * r to its right-hand side
         top.b_motions[:] = self.scale * r_motions
         v_cycle(self.system.levels)
         return top.x, np.array(top.x_motions)
 
     def dots(self, r: Array, z: NDArray[np.float32], ap: Array) -> tuple[float, float]:
+        """Return (r . z, ap . z)."""
         rz, change = vectors.dots(r, z, ap)
         return float(rz), float(change)
 
     def advance(self, alpha: float, p: Array, ap: Array, x: Array, r: Array) -> float:
+        """Advance x and r; return r . r."""
         return float(vectors.advance(alpha, p, ap, x, r, np.float64(self.scale), self.system.levels[0].b))
 
     def direct(self, z: NDArray[np.float32], beta: float, p: Array) -> None:
+        """Take p = z + beta p."""
         vectors.direct(z, beta, p)
 
 
@@ -252,7 +258,7 @@ def _platen_forces(system: ElasticSystem) -> Array:
     return forces
 
 
-def _reduced(system: ElasticSystem, r: Array, forces: Array) -> Array:
+def reduced(system: ElasticSystem, r: Array, forces: Array) -> Array:
     """Move what acts on tied nodes to the motions' forces, and zero the held entries of ``r`` in place."""
     total = np.where(system.ties.free, forces + system.ties.gathered(r), 0.0)
     r[system.levels[0].held] = 0
@@ -260,7 +266,8 @@ def _reduced(system: ElasticSystem, r: Array, forces: Array) -> Array:
     return total
 
 
-def _norm(r: Array, motions: Array) -> float:
+def force_norm(r: Array, motions: Array) -> float:
+    """Return the norm of reduced forces, on nodes and on platen motions."""
     return math.sqrt(float(vectors.dot(r, r)) + float(motions @ motions))
 
 
@@ -288,14 +295,14 @@ def solve(
         raise ParameterError("the load has entries that are not finite; give N at every node, zero where nothing acts")
     r = np.empty(x.size)
     r[:] = forces - _applied(system, x)
-    rq = _reduced(system, r, _platen_forces(system))
-    reference = size = _norm(r, rq)
+    rq = reduced(system, r, _platen_forces(system))
+    reference = size = force_norm(r, rq)
     motions = _prescribed_motions(system)
     if start is not None:
         motions = _guess(system, start, x, motions)
         r[:] = forces - _applied(system, x)
-        rq = _reduced(system, r, _platen_forces(system))
-        size = _norm(r, rq)
+        rq = reduced(system, r, _platen_forces(system))
+        size = force_norm(r, rq)
     report = _iterate(system, system.operator, x, r, (motions, rq), (reference, size), stop)
     x[system.kinds.ravel() == DEAD] = 0
     reaction = np.subtract(_applied(system, x), forces, out=r)
@@ -331,9 +338,9 @@ def solve_correction(
         raise ParameterError(f"tangent on grid {tangent.mesh.shape} must be made on system.mesh {system.mesh.shape}")
     x = np.zeros(system.kinds.size)
     r = system.cropped(residual)
-    rq = _reduced(system, r, np.zeros(system.ties.free.size))
+    rq = reduced(system, r, np.zeros(system.ties.free.size))
     motions = np.zeros(rq.size)
-    size = _norm(r, rq)
+    size = force_norm(r, rq)
     report = _iterate(system, operator, x, r, (motions, rq), (size, size), stop)
     x[system.kinds.ravel() == DEAD] = 0
     return ElasticSolution(
@@ -361,7 +368,7 @@ def _iterate(
 ) -> SolveReport:
     scale = 1.0 / norms[0] if norms[0] > 0 and math.isfinite(norms[0]) else 1.0
     np.multiply(r, scale, out=system.levels[0].b, casting="same_kind")
-    return conjugate_gradients(_Space(system, operator, scale), x, r, motions, norms, stop)
+    return conjugate_gradients(ElasticSpace(system, operator, scale), x, r, motions, norms, stop)
 
 
 def _guess(system: ElasticSystem, start: Array, x: Array, prescribed: Array) -> Array:
