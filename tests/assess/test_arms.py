@@ -4,6 +4,7 @@ More cement is stiffer and stronger, cement without stiffness gains nothing, a m
 fracture is softer, and the crushed band does not depend on the grid.
 """
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -85,7 +86,7 @@ def test_side_by_side_cement_is_stronger_the_more_of_it():
 
 def test_more_cement_is_stiffer():
     values = [stiffness(block(cement=layers(share))) for share in (0.0, 0.25, 0.5, 0.75)]
-    assert all(a < b for a, b in zip(values, values[1:], strict=False))
+    assert all(a < b for a, b in itertools.pairwise(values))
 
 
 def test_cement_of_next_to_no_modulus_gains_nothing():
@@ -128,7 +129,7 @@ def test_fracture_softens_and_deeper_fracture_more():
         treated = block(lost=(loss,) * 3, fractured=loss > 0)
         arm = fractured_arm(treated, treated.density, materials)
         values.append(elastic_stiffness(arm, treated.grid, materials, bench))
-    assert all(a > b for a, b in zip(values, values[1:], strict=False))
+    assert all(a > b for a, b in itertools.pairwise(values))
 
 
 def test_band_is_as_compliant_as_the_bone_it_was_made_of_on_every_grid():

@@ -1,4 +1,4 @@
-"""Proves: shapes, leaks, heat and population statements reach the outcome as they are, and the unknown stays unknown."""
+"""Proves: shapes, leaks, heat and population statements reach the outcome as they are; the unknown stays unknown."""
 
 import copy
 
