@@ -29,7 +29,8 @@ def write_nifti(path: Path, image: Volume | LabelMap | NDArray[Any], grid: Grid 
     Parameters
     ----------
     path : ends with ``.nii`` or ``.nii.gz``
-    image : an array is (nx, ny, nz) and one of bool, uint8, int16, int32, float32; float64 is written as float32
+    image : an array is (nx, ny, nz), with one more axis for vectors, and one of bool, uint8, int16, int32, float32;
+        float64 is written as float32
     grid : for an array, where its voxels are
 
     Raises
@@ -56,6 +57,8 @@ def write_nrrd(path: Path, image: Volume | LabelMap | NDArray[Any], grid: Grid |
     if not path.name.endswith((".nrrd", ".mha")):
         raise InputError(f"{path} is no NRRD name; end it with .nrrd or .mha")
     array, place = _array_of(image, grid, path)
+    if array.ndim != 3:
+        raise InputError(f"{path}: an array of {array.ndim} axes is no NRRD here; write vectors as NIfTI")
     _write_itk(path, _itk_image(array, place))
     return path
 
@@ -120,7 +123,7 @@ def _array_of(image: Volume | LabelMap | NDArray[Any], grid: Grid | None, path: 
         return np.asarray(image.hu), image.grid
     if isinstance(image, LabelMap):
         return np.asarray(image.labels), image.grid
-    if grid is None or image.shape != grid.shape:
+    if grid is None or image.shape[:3] != grid.shape:
         raise InputError(f"{path}: array of shape {image.shape} needs its own grid, got {grid and grid.shape}")
     if image.dtype == np.float64:
         return image.astype(np.float32), grid

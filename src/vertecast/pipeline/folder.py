@@ -44,7 +44,7 @@ def run_folder(out: Path) -> Iterator[Path]:
             out.rmdir()
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: Path, content: dict[str, Any] | list[dict[str, Any]]) -> None:
     """Write JSON as the run folder keeps it: UTF-8, two spaces, no NaN, a newline at the end."""
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 

@@ -18,7 +18,8 @@ from vertecast.pipeline.extras import missing_extra
 from vertecast.pipeline.folder import MANIFEST, write_json
 from vertecast.pipeline.manifest import NOTICE, Record
 from vertecast.procedure.fields import level_fields, level_summary
-from vertecast.procedure.lift_outcome import lift_fields, lift_summary, measured_moments
+from vertecast.procedure.lift import Lift
+from vertecast.procedure.lift_outcome import keyframe_fields, lift_fields, lift_summary, measured_moments
 from vertecast.procedure.lift_scene import balloon_scene, displaced_volume
 from vertecast.procedure.scene import filling_time, scene_at
 from vertecast.procedure.state import LevelState, State
@@ -26,6 +27,7 @@ from vertecast.procedure.vertebroplasty import Practice
 
 SCHEMA = "vertecast/simulation/1"
 SIMULATION, EVENTS = "simulation.json", "events.jsonl"
+KEYFRAMES_FILE = "displacement_keyframes.json"
 _SHARES = (0, 25, 50, 75, 100)
 _COLUMNS = 768
 _CONTRAST = "iodine-300"
@@ -68,9 +70,7 @@ def write_simulation(
                 write_nifti(folder / f"{stem}.nii.gz", values, level.bed.site.grid)
                 outputs[f"fields/{name}/{stem}.nii.gz"] = f"{name}: {holds}"
             if level.lift is not None:
-                for stem, (values, holds) in lift_fields(level.lift).items():
-                    write_nifti(folder / f"{stem}.nii.gz", values, level.bed.site.grid)
-                    outputs[f"fields/{name}/{stem}.nii.gz"] = f"{name}: {holds}"
+                outputs |= _write_lift(level.lift, name, folder)
     volume, stills = seen
     if stills:
         with record.stage("Taking the fluoroscopy stills"):
@@ -92,6 +92,23 @@ def write_simulation(
                 file = f"pictures/balloon_{name}.png"
                 draw_lift(state, name, staging / file)
                 outputs[file] = f"{name}: before, inflated, let go, cemented; pressure against volume; endplate's rise"
+    return outputs
+
+
+def _write_lift(lift: Lift, name: Level, folder: Path) -> dict[str, str]:
+    """Write the fields of a lift and its keyframes; return each file with what it holds."""
+    grid, outputs = lift.level.site.grid, {}
+    for stem, (values, holds) in lift_fields(lift).items():
+        write_nifti(folder / f"{stem}.nii.gz", values, grid)
+        outputs[f"fields/{name}/{stem}.nii.gz"] = f"{name}: {holds}"
+    listed = []
+    for number, (seconds, moment, vectors) in enumerate(keyframe_fields(lift)):
+        file = f"displacement_{number:02d}.nii.gz"
+        write_nifti(folder / file, vectors, grid)
+        outputs[f"fields/{name}/{file}"] = f"{name}: motion since the CT, LPS mm, {moment}"
+        listed.append({"file": file, "t_s": round(seconds, 3), "moment": moment})
+    write_json(folder / KEYFRAMES_FILE, listed)
+    outputs[f"fields/{name}/{KEYFRAMES_FILE}"] = f"{name}: the moments of the displacement fields"
     return outputs
 
 

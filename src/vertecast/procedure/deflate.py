@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from vertecast.core.observer import SILENT, Observer
 from vertecast.kernels.cavity import CavityRecord, CavityState, Goal, WalkControl, WalkStatus, walk
-from vertecast.procedure.lift import Lift
+from vertecast.procedure.lift import STEPS, Lift
 from vertecast.procedure.tools import CavityTool, Force
 
 
@@ -31,7 +31,7 @@ def deflate(
     for k, (tool, volume) in enumerate(zip(lift.tools, lift.volumes, strict=True)):
         if (tool.stays if stays is None else stays) and tool.force is not Force.CUTTING:
             held[k] = volume * _kept(tool, lift)
-    steps, caught = control or WalkControl(), frozenset[int]()
+    steps, caught = control or STEPS, frozenset[int]()
     while True:
         caught_now = caught
         done = walk(
@@ -56,7 +56,19 @@ def deflate(
         lift = replace(
             lift, notes=(*lift.notes, f"deflation found no equilibrium below {left} MPa; the last good state is kept")
         )
+    if lift.trail is not None:
+        seconds = lift.seconds + let_go_seconds(lift)
+        lift = replace(lift, trail=lift.trail.followed(lift.state, lift.level.spacing, seconds, "deflated"))
     return lift.keeping("deflated")
+
+
+def let_go_seconds(lift: Lift) -> float:
+    """Return how long the fluid takes to be drawn back, s, at the rate of inflation."""
+    if "inflated" not in lift.moments:
+        return 0.0
+    before = lift.moments["inflated"].volumes(lift.level.spacing)
+    drawn = max(was - now for was, now in zip(before, lift.volumes, strict=True))
+    return max(drawn, 0.0) / lift.settings.rate
 
 
 class _Catch:

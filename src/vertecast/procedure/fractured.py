@@ -36,6 +36,8 @@ class Tissue(IntEnum):
     NUCLEUS = 4
     LIGAMENT = 5
     EPIDURAL = 6
+    SLACK = 7
+    """Ligament along columns that have lost height: too long now to be taut."""
 
 
 class DiscGrade(Enum):
@@ -53,11 +55,14 @@ class FracturedSettings:
     least_loss: float = quantity("mm", "least loss of height of a column that counts as crushed")
     largest_share: float = quantity("1", "largest part of a column's present height that is band")
     endplate_depth: float = quantity("mm", "bone that stays with the endplate beside the band")
-    cutoff_share: float = quantity("1", "tension cut-off of the band over its yield stress")
+    tension_share: float = quantity("1", "strength of whole bone in tension over that in compression")
+    tearing_strain: float = quantity("1", "plastic or opening strain over which it is lost")
+    cutoff_share: float = quantity("1", "tension that broken bone still bears, over its first yield stress")
     jam: float = quantity("1", "share of a gap's opening that does not close again")
     ligament_thickness: float = quantity("mm", "tissue kept around body and discs")
     ligament_modulus: float = quantity("MPa", "Young's modulus of that tissue")
     ligament_poisson: float = quantity("1", "Poisson's ratio of that tissue")
+    slack_tension: float = quantity("MPa", "tension that it bears where it is slack, and that epidural fat bears")
     marrow_modulus: float = quantity("MPa", "Young's modulus of bone below the floor density")
     floor_density: float = quantity("mg/mm3", "K2HPO4-equivalent density below which bone is marrow")
     prone_load: float = quantity("N", "on the level of a patient who lies prone")
@@ -119,6 +124,10 @@ class FracturedLevel:
         """Middle of the body, mm from the part's corner."""
         x, y, z = ((np.argwhere(self.part(self.site.body)) + 0.5) * self.site.voxel_mm).mean(axis=0)
         return float(x), float(y), float(z)
+
+    def crushed(self, label: NDArray[np.integer]) -> Field:
+        """Return how many times denser than whole the fracture has made bone of these labels."""
+        return np.where(label == Tissue.BAND, 1.0 / (1.0 - self.settings.crush_strain), 1.0)
 
     def part(self, array: NDArray[np.generic]) -> NDArray[np.generic]:
         """Return the part of an array on the site's grid."""
@@ -219,6 +228,15 @@ def mapped_density(site: Site, intact: Sequence[Anatomy], volume: Volume, calibr
     return np.asarray(mean[tuple(nearest)])
 
 
+def isolated(level: FracturedLevel) -> FracturedLevel:
+    """Return the body alone between two plates, as bench studies test it: no discs, no ligaments, no arch."""
+    body = np.asarray(level.part(level.site.body))
+    above = corners_of(body) & ~_lower_corners(body)
+    below = corners_of(body) & ~_lower_corners(body[:, :, ::-1])[:, :, ::-1]
+    half = np.arange(above.shape[2]) > level.centre[2] / level.site.voxel_mm
+    return replace(level, tissue=np.where(body, level.tissue, Tissue.VOID), upper=above & half, lower=below & ~half)
+
+
 def crushed_band(site: Site, lost: Lost, settings: FracturedSettings) -> Mask:
     """Mark the crushed band: under the superior endplate, as thick as what is left of what each column lost.
 
@@ -227,9 +245,7 @@ def crushed_band(site: Site, lost: Lost, settings: FracturedSettings) -> Mask:
     A column that lost L by a crush of strain e had a band of L/e and has L (1 - e)/e now.
     """
     body = site.body
-    low, high = site.box[1]
-    share = np.clip((site.lines[1] - low) / (high - low), 0.0, 1.0)
-    loss = np.interp(share, [0.0, 0.5, 1.0], np.maximum(lost, 0.0))
+    loss = _loss(site, lost)
     column = body.sum(axis=2) * site.voxel_mm
     thick = np.maximum(loss * (1.0 - settings.crush_strain) / settings.crush_strain, site.voxel_mm)
     thick = np.minimum(thick[None, :], settings.largest_share * column)
@@ -240,9 +256,26 @@ def crushed_band(site: Site, lost: Lost, settings: FracturedSettings) -> Mask:
     return np.asarray(body & inside & (loss >= settings.least_loss)[None, :, None])
 
 
+def _loss(site: Site, lost: Lost) -> Field:
+    """Return the height lost (ny,), mm, along the depth."""
+    low, high = site.box[1]
+    share = np.clip((site.lines[1] - low) / (high - low), 0.0, 1.0)
+    return np.asarray(np.interp(share, [0.0, 0.5, 1.0], np.maximum(lost, 0.0)))
+
+
 def without_cutoff(level: FracturedLevel) -> FracturedLevel:
-    """Return the level with a band that holds in tension: the null model of the gap."""
-    return replace(level, settings=replace(level.settings, cutoff_share=np.inf))
+    """Return the level with bone that never tears, not even where it is crushed: the null model of the gap."""
+    return replace(level, settings=replace(level.settings, tension_share=np.inf))
+
+
+def _lower_corners(body: Mask) -> Mask:
+    """Return the nodes that have some body above them."""
+    wide = np.pad(body, [(1, 1), (1, 1), (0, 1)])
+    out = np.zeros(tuple(n + 1 for n in body.shape), bool)
+    for i in (0, 1):
+        for j in (0, 1):
+            out |= wide[i : i + out.shape[0], j : j + out.shape[1], :]
+    return out
 
 
 def _require_height(site: Site, settings: FracturedSettings) -> None:
@@ -261,7 +294,9 @@ def _tissues(site: Site, lost: Lost, settings: FracturedSettings, discs: DiscZon
     core = site.body | (regions == Region.DISC)
     cells = max(settings.ligament_thickness, site.voxel_mm)
     near = ndimage.distance_transform_edt(~core, sampling=site.voxel_mm) <= 1.01 * cells
-    tissue[near & ~core & (regions != Region.NEIGHBOUR)] = Tissue.LIGAMENT
+    skin = near & ~core & (regions != Region.NEIGHBOUR)
+    tissue[skin] = Tissue.LIGAMENT
+    tissue[skin & (_loss(site, lost) >= settings.least_loss)[None, :, None]] = Tissue.SLACK
     tissue[near & np.isin(regions, (Region.CANAL, Region.FORAMEN))] = Tissue.EPIDURAL
     tissue[near & (regions == Region.ARCH)] = Tissue.BONE
     tissue[regions == Region.DISC] = Tissue.ANNULUS

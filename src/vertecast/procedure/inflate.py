@@ -10,8 +10,9 @@ from vertecast.core.errors import ParameterError
 from vertecast.core.observer import SILENT, Observer
 from vertecast.core.quantities import quantity
 from vertecast.kernels.cavity import CavityRecord, CavityState, Goal, Walk, WalkControl, WalkStatus, walk
-from vertecast.procedure.lift import CurvePoint, Lift
+from vertecast.procedure.lift import STEPS, CurvePoint, Lift
 from vertecast.procedure.lift_measure import Neighbour, clearances, rise
+from vertecast.procedure.lift_trail import Trail
 from vertecast.procedure.tools import Force
 
 
@@ -71,15 +72,26 @@ class _Watcher:
     def __init__(self, lift: Lift, inflation: Inflation, active: tuple[int, ...]) -> None:
         self.lift, self.inflation, self.active = lift, inflation, active
         self.points: list[CurvePoint] = []
+        self.trail = lift.trail or Trail.begun(lift.state, lift.level.spacing)
+        pressures = lift.state.pressures
+        self.begin = tuple(
+            volume + lift.settings.line_compliance * p for volume, p in zip(lift.volumes, pressures, strict=True)
+        )
         self.found: list[tuple[int, BalloonStop]] = []
 
     def __call__(self, state: CavityState, record: CavityRecord) -> str | None:
         lift, prone = self.lift, self.lift.moments["prone"]
         injected = lift.injected(record)
         gained = rise(lift.level, state, prone)
+        pushed = max((injected[k] - self.begin[k] for k in self.active), default=0.0)
+        seconds = lift.seconds + max(pushed, 0.0) / lift.settings.rate
         self.points.append(
-            CurvePoint(injected=injected, volumes=record.volumes, pressures=record.pressures, lift=gained.middle)
-        )
+            CurvePoint(
+                injected=injected, volumes=record.volumes, pressures=record.pressures, lift=gained.middle,
+                seconds=seconds,
+            )
+        )  # fmt: skip
+        self.trail = self.trail.followed(state, lift.level.spacing, seconds)
         self.found = [(k, why) for k in self.active if (why := self._why(k, state, record, injected[k]))]
         if not self.found and (common := self._reduced(max(gained.by_place), gained.angle)):
             self.found = [(k, common) for k in self.active]
@@ -140,12 +152,14 @@ def inflate(
     A curette cuts its cavity before and is not inflated.
     """
     order = [(k,) for k in range(len(lift.tools))] if inflation.in_turn else [tuple(range(len(lift.tools)))]
-    steps = control or WalkControl()
+    steps = control or STEPS
     for group in order:
         active = tuple(k for k in group if lift.tools[k].force is not Force.CUTTING)
         while active:
             lift, active = _leg(lift, inflation, active, (observer, steps))
-    return lift.keeping("inflated")
+    trail = lift.trail or Trail.begun(lift.state, lift.level.spacing)
+    trail = trail.followed(lift.state, lift.level.spacing, lift.seconds, "inflated")
+    return replace(lift.keeping("inflated"), trail=trail)
 
 
 def _leg(
@@ -166,7 +180,13 @@ def _leg(
     )
     stopped = dict(watcher.found) if done.status is WalkStatus.STOPPED else _all_ended(done, active)
     ended = {**lift.ended, **{lift.tools[k].side: why.value for k, why in stopped.items()}}
-    moved = replace(lift, state=done.state, curve=(*lift.curve, *watcher.points), ended=MappingProxyType(ended))
+    moved = replace(
+        lift,
+        state=done.state,
+        curve=(*lift.curve, *watcher.points),
+        ended=MappingProxyType(ended),
+        trail=watcher.trail,
+    )
     return moved, tuple(k for k in active if k not in stopped)
 
 

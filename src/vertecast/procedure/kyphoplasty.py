@@ -3,23 +3,20 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from vertecast.core.errors import GeometryError, InputError
 from vertecast.core.levels import Level
 from vertecast.core.observer import SILENT, Observer
 from vertecast.core.quantities import quantity
 from vertecast.core.sides import Side
-from vertecast.kernels.cavity import WalkControl
 from vertecast.procedure.access import access
 from vertecast.procedure.balloon import load_balloon
 from vertecast.procedure.bed import Bed
 from vertecast.procedure.cure import cure
-from vertecast.procedure.deflate import deflate
+from vertecast.procedure.deflate import deflate, let_go_seconds
 from vertecast.procedure.events import Datum, EventKind
 from vertecast.procedure.fractured import FracturedLevel
 from vertecast.procedure.inflate import BalloonStop, Inflation, inflate
-from vertecast.procedure.lift import Lift, begin_lift, lie_down
+from vertecast.procedure.lift import STEPS, Lift, begin_lift, lie_down
 from vertecast.procedure.lift_measure import rise
 from vertecast.procedure.lift_outcome import site_after
 from vertecast.procedure.needle import Needle, require_tip_in_bone
@@ -152,13 +149,11 @@ def _inflate_step(task: LiftTask) -> Step:
     def step(state: State, observer: Observer) -> State:
         before = _lift(state, task)
         observer.begin(f"{task.level}: inflating")
-        lift = inflate(before, task.inflation, observer=observer, control=WalkControl(motion=task.motion))
-        rate, begun = lift.settings.rate, state.time
-        first = np.array(before.volumes)
+        lift = inflate(before, task.inflation, observer=observer, control=replace(STEPS, motion=task.motion))
+        begun = state.time
         for k, tool in enumerate(lift.tools):
             told = -_TOLD
             for point in lift.curve:
-                pushed = point.injected[k] - first[k]
                 if point.injected[k] - told < _TOLD and point is not lift.curve[-1]:
                     continue
                 told = point.injected[k]
@@ -167,13 +162,12 @@ def _inflate_step(task: LiftTask) -> Step:
                     "pressure_bar": 10.0 * point.pressures[k],
                     "lift_mm": point.lift,
                 }
-                at = begun + max(float(pushed), 0.0) / rate
+                at = begun + point.seconds
                 state = state.with_event(EventKind.INFLATION, task.level, tool.side, data, at=at)
-        longest = max((np.array(p.injected) - first for p in lift.curve), key=lambda v: v.max(), default=first * 0)
-        state = state.with_time(begun + float(np.max(longest, initial=0.0)) / rate)
+        state = state.with_time(begun + lift.seconds)
         for side, why in lift.ended.items():
             state = state.with_event(EventKind.STOP, task.level, side, {"reason": why})
-        state = _with(state, task, lift)
+        state = _with(state, task, replace(lift, began=begun))
         if BalloonStop.CANCELLED.value in lift.ended.values():
             state = state.with_event(EventKind.CANCELLED, task.level)
         return state
@@ -188,6 +182,7 @@ def _deflate_step(task: LiftTask, draw: Draw) -> Step:
         observer.begin(f"{task.level}: letting go")
         lift = deflate(_lift(state, task), stays=task.stays, observer=observer)
         gained = rise(lift.level, lift.state, lift.moments["prone"])
+        state = state.with_time(state.time + let_go_seconds(lift))
         for tool, volume, pressure in zip(lift.tools, lift.volumes, lift.state.pressures, strict=True):
             stays = tool.stays if task.stays is None else task.stays
             data = {"cavity_ml": volume / 1000.0, "pressure_bar": 10.0 * pressure, "lift_mm": gained.middle}

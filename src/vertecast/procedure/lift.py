@@ -12,7 +12,6 @@ from vertecast.core.observer import SILENT, Observer
 from vertecast.core.parameters import ParameterUse
 from vertecast.core.quantities import quantity
 from vertecast.core.sides import Side
-from vertecast.kernels.bricks import lame_parameters
 from vertecast.kernels.cavity import (
     CavityProblem,
     CavityRecord,
@@ -26,76 +25,19 @@ from vertecast.kernels.cavity import (
 from vertecast.kernels.cavity_shape import capsule
 from vertecast.kernels.constraints import Constraints, Platen, Sides
 from vertecast.kernels.foam_law import NO_SIDEWAYS, FoamLaw
-from vertecast.physics.bone import BoneLaw, load_law, modulus, yield_stress
-from vertecast.physics.bone_density import DensityKind, convert_density, load_conversions
-from vertecast.physics.bone_yield import DeepCrush, PostYield, densification, load_deep_crush, load_post_yield
+from vertecast.physics.bone import load_law
+from vertecast.physics.bone_density import DensityKind
+from vertecast.physics.bone_yield import load_deep_crush, load_post_yield
 from vertecast.procedure.balloon import BalloonSettings, load_balloon
 from vertecast.procedure.fractured import FracturedLevel, Tissue
+from vertecast.procedure.lift_material import BoneConstants
+from vertecast.procedure.lift_trail import Trail
 from vertecast.procedure.tools import CavityTool, Force
 
 Field = NDArray[np.float64]
 
-_ROOM = 0.02
-"""Porosity that is left where the yield stress is taken as locked: closer, and the factor has no bound."""
-ELASTIC = 1e3
-"""MPa: yield stress of what does not yield here (discs, ligaments)."""
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class BoneConstants:
-    """The law's constants of the kernel's cells.
-
-    The number the material points carry as ``damage`` is the density before the balloon, so that compaction is known.
-
-    Parameters
-    ----------
-    strength : factor on the yield stress; 1 but for sensitivity studies
-    """
-
-    level: FracturedLevel
-    law: BoneLaw
-    post: PostYield
-    crush: DeepCrush
-    kvp: float
-    strength: float = 1.0
-
-    def __call__(self, density: Field, damage: Field, kappa: Field, label: NDArray[np.int64]) -> Field:
-        """Return (4, n), MPa: lambda, mu, yield stress, tension cut-off."""
-        settings, discs, virgin = self.level.settings, self.level.discs, np.asarray(damage, float)
-        young = np.full(virgin.shape, settings.ligament_modulus)
-        poisson = np.full(virgin.shape, settings.ligament_poisson)
-        strength, cutoff = np.full(virgin.shape, ELASTIC), np.full(virgin.shape, np.inf)
-        for tissue, e, nu in (
-            (Tissue.ANNULUS, discs.annulus_modulus, discs.annulus_poisson),
-            (Tissue.NUCLEUS, discs.nucleus_modulus, discs.nucleus_poisson),
-        ):
-            young[label == tissue], poisson[label == tissue] = e, nu
-        own = (label == Tissue.BONE) | (label == Tissue.BAND)
-        bone = own & (virgin > settings.floor_density)
-        young[own], poisson[own] = settings.marrow_modulus, settings.ligament_poisson
-        young[bone], poisson[bone] = modulus(virgin[bone], self.law), self.law.modulus.poisson
-        strength[own] = self.strength * yield_stress(np.maximum(virgin[own], settings.floor_density), self.law)
-        strength[own] *= self._hardened(density[own], virgin[own])
-        young[own] *= 1.0 - self.post.stiffness_loss * self._lost(kappa[own], self.post.stiffness_scale)
-        strength[own] *= 1.0 - self.post.strength_loss * self._lost(kappa[own], self.post.strength_scale)
-        band = label == Tissue.BAND
-        if np.isfinite(settings.cutoff_share):
-            cutoff[band] = settings.cutoff_share * strength[band]
-        lame, shear = lame_parameters(young, poisson)
-        return np.stack([lame, shear, strength, cutoff])
-
-    def _lost(self, kappa: Field, scale: float) -> Field:
-        """Return the share of the loss that crush has brought; not scaled to the voxel, for nothing localises here."""
-        return np.asarray(1.0 - np.exp(-np.maximum(kappa - self.post.onset, 0.0) / scale))
-
-    def _hardened(self, density: Field, virgin: Field) -> Field:
-        """Return the factor by which compaction has raised the yield stress."""
-        apparent = convert_density(
-            virgin, DensityKind.K2HPO4, DensityKind.APPARENT, load_conversions().values, kvp=self.kvp
-        )
-        lock = 1.0 - apparent / self.crush.tissue_density - _ROOM
-        compaction = np.clip(1.0 - virgin / np.maximum(density, 1e-9), 0.0, np.maximum(lock, 0.0))
-        return densification(compaction, np.minimum(apparent, 0.9 * self.crush.tissue_density), self.crush)
+STEPS = WalkControl(tolerance=1e-2, iterations=60)
+"""How a lift is walked: where bone crushes and tears at once, equilibrium is found slowly."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -110,6 +52,8 @@ class Lift:
     curve : of every increment since inflation began: injected volumes (mm³) and pressures (MPa) by tool
     ended : why each side's inflation ended; sides that have not ended are missing
     moments : kept by name: standing, prone, inflated, deflated
+    trail : the way there; None before the inflation
+    began : s on the procedure's clock when the inflation began
     """
 
     level: FracturedLevel
@@ -122,6 +66,8 @@ class Lift:
     moments: Mapping[str, CavityState] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     uses: tuple[ParameterUse, ...] = ()
+    trail: Trail | None = None
+    began: float = quantity("s", "on the procedure's clock, when the inflation began", default=0.0)
 
     def keeping(self, name: str) -> "Lift":
         """Return the lift with the present state kept under a name."""
@@ -131,6 +77,11 @@ class Lift:
     def volumes(self) -> tuple[float, ...]:
         """Volumes of the cavities, mm³."""
         return self.state.volumes(self.level.spacing)
+
+    @property
+    def seconds(self) -> float:
+        """Since the inflation began, s."""
+        return self.curve[-1].seconds if self.curve else 0.0
 
     def injected(self, record: CavityRecord) -> tuple[float, ...]:
         """Return what has been pushed into each tool, mm³: its cavity and what the line took up."""
@@ -142,12 +93,13 @@ class Lift:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurvePoint:
-    """One increment of the pressure-volume curve; a number a tool."""
+    """One increment of the pressure-volume curve; a number a tool, and s since the inflation began."""
 
     injected: tuple[float, ...]
     volumes: tuple[float, ...]
     pressures: tuple[float, ...]
     lift: float = quantity("mm", "motion of the upper endplate's middle since the patient lay prone")
+    seconds: float = quantity("s", "since the inflation began", default=0.0)
 
 
 def begin_lift(
@@ -183,8 +135,10 @@ def begin_lift(
         membranes=tuple(tool.skin if tool.force is not Force.CUTTING else None for tool in tools),
         jam=level.settings.jam,
     )
+    present = np.asarray(level.density * level.crushed(level.tissue))
     state = begun(
-        problem, cavities=cavities, density=level.density, damage=level.density, label=level.tissue,
+        problem, cavities=cavities, density=present, damage=level.density,
+        label=level.tissue,
         outside=_outside(level),
     )  # fmt: skip
     crushed = np.where(state.points.label == Tissue.BAND, level.settings.crush_strain, 0.0)
@@ -204,7 +158,7 @@ def lie_down(lift: Lift, *, observer: Observer = SILENT, control: WalkControl | 
     force = lift.problem.constraints.platens[0].force
     assert force is not None
     scales = [("prone", 1.0)] if force == 0 else [("standing", -settings.standing_load / force), ("prone", 1.0)]
-    steps = control or WalkControl(increments=2)
+    steps = control or replace(STEPS, increments=2)
     for name, scale in scales:
         empty = (0.0,) * len(lift.tools)
         done = walk(

@@ -29,7 +29,7 @@ class Neighbour(Enum):
 
 _TISSUES = {
     Neighbour.ENDPLATE: (Tissue.ANNULUS, Tissue.NUCLEUS),
-    Neighbour.CORTEX: (Tissue.LIGAMENT,),
+    Neighbour.CORTEX: (Tissue.LIGAMENT, Tissue.SLACK),
     Neighbour.CANAL: (Tissue.EPIDURAL,),
 }
 
@@ -50,9 +50,11 @@ class Rise:
 
 
 def endplate_nodes(level: FracturedLevel, *, upper: bool) -> Mask:
-    """Return the nodes (nx + 1, ny + 1, nz + 1) shared by the body and the disc above or below it."""
+    """Return the nodes (nx + 1, ny + 1, nz + 1) shared by the body and the disc, or plate, above or below it."""
     body = np.asarray(level.part(level.site.regions)) == Region.BODY
     disc = (level.tissue == Tissue.ANNULUS) | (level.tissue == Tissue.NUCLEUS)
+    if not disc.any():
+        return level.upper if upper else level.lower
     shared = corners_of(body) & corners_of(disc)
     middle = level.centre[2] / level.site.voxel_mm
     above = np.arange(shared.shape[2]) > middle

@@ -14,10 +14,10 @@ from vertecast.imaging.grid import Grid
 from vertecast.imaging.resample import signed_distance
 from vertecast.imaging.volume import LabelMap
 from vertecast.kernels.cavity import CavityState
-from vertecast.kernels.cavity_shape import cavity_share
 from vertecast.procedure.fractured import FracturedLevel
 from vertecast.procedure.lift import Lift
 from vertecast.procedure.lift_measure import contact_pressures, rise
+from vertecast.procedure.lift_trail import cell_share
 from vertecast.procedure.regions import Region
 from vertecast.procedure.site import Site
 from vertecast.spine.heights import Place
@@ -45,11 +45,16 @@ class Displacement:
 
     @classmethod
     def of(cls, level: FracturedLevel, state: CavityState) -> "Displacement":
+        """Return it at a state."""
+        return cls.between(level, state.displacement, state.platens)
+
+    @classmethod
+    def between(cls, level: FracturedLevel, displacement: Field, platens: Field) -> "Displacement":
         """Return it with the vertebra above moving as the rigid body it is taken as."""
-        nodes = state.displacement.copy()
+        nodes = displacement.copy()
         h = level.site.voxel_mm
         places = np.indices(nodes.shape[1:]) * h
-        move, tilt_x, tilt_y = state.platens[0]
+        move, tilt_x, tilt_y = platens[0]
         x, y, _ = level.centre
         rigid = move + tilt_x * (places[0] - x) + tilt_y * (places[1] - y)
         above = np.zeros(nodes.shape[1:], bool)
@@ -148,7 +153,7 @@ def site_after(lift: Lift) -> Site:
     density[box] *= compaction(lift)
     open_ = np.zeros(site.grid.shape, bool)
     for cavity in state.cavities:
-        open_[box] |= _share(cavity, level) > 0.5
+        open_[box] |= cell_share(cavity, level.spacing) > 0.5
     own = np.isin(regions, (Region.BODY, Region.ARCH))
     regions = np.where(open_ & own, Region.BODY, regions).astype(np.uint8)
     cleft = (open_ & own) | (site.cleft[tuple(index)].reshape(site.grid.shape) & (regions == Region.BODY))
@@ -164,7 +169,7 @@ def compaction(lift: Lift) -> Field:
     cell = np.clip(cell, 0, np.reshape(lift.level.tissue.shape, (3, 1)) - 1)
     flat = np.ravel_multi_index(tuple(cell), lift.level.tissue.shape)
     size = lift.level.tissue.size
-    before = np.bincount(flat, (points.mass / points.damage)[own], size)
+    before = np.bincount(flat, (points.mass / points.damage / lift.level.crushed(points.label))[own], size)
     now = np.bincount(flat, points.volume[own], size)
     ratio = np.divide(before, now, out=np.ones(size), where=now > 0)
     return ratio.reshape(lift.level.tissue.shape)
@@ -184,9 +189,14 @@ def lift_fields(lift: Lift) -> dict[str, tuple[NDArray[np.float32], str]]:
         "compaction": (whole(compaction(lift), 1.0), "density after the tool over that before"),
         "tissue": (whole(level.tissue, 0.0), "1 bone, 2 crushed band, 3 annulus, 4 nucleus, 5 ligament, 6 epidural"),
     }
+    if lift.trail is not None:
+        arrival = np.where(np.isfinite(lift.trail.arrival), lift.began + lift.trail.arrival, np.nan)
+        fields["balloon_arrival_s"] = (
+            whole(arrival, np.nan), "when each voxel was first inside a cavity, s on the procedure's clock",
+        )  # fmt: skip
     for name in ("inflated", "deflated"):
         state = lift.moments[name]
-        cavity = np.sum([_share(one, level) for one in state.cavities], axis=0)
+        cavity = np.sum([cell_share(one, level.spacing) for one in state.cavities], axis=0)
         fields[f"cavity_{name}"] = (whole(cavity, 0.0), f"share of each voxel that is cavity, {name}")
         nodes = Displacement.of(level, state).nodes
         for axis, letter in enumerate("xyz"):
@@ -197,10 +207,21 @@ def lift_fields(lift: Lift) -> dict[str, tuple[NDArray[np.float32], str]]:
     return fields
 
 
-def _share(cavity: Field, level: FracturedLevel) -> Field:
-    """Return the share of each cell that lies in a cavity."""
-    nx, ny, nz = level.tissue.shape
-    return np.asarray(cavity_share(cavity, level.spacing).reshape(nx, 2, ny, 2, nz, 2).mean(axis=(1, 3, 5)))
+def keyframe_fields(lift: Lift) -> list[tuple[float, str, NDArray[np.float32]]]:
+    """Return at most eight moments: s on the procedure's clock, name, and displacement (nx, ny, nz, 3), LPS mm."""
+    if lift.trail is None:
+        return []
+    level = lift.level
+    box = tuple(slice(c, c + n) for c, n in zip(level.corner, level.tissue.shape, strict=True))
+    lps_from_site = level.site.grid.directions
+    found = []
+    for frame in lift.trail.keyframes():
+        nodes = Displacement.between(level, frame.displacement.astype(float), frame.platens).nodes
+        cells = np.stack([ndimage.uniform_filter(one, 2, origin=-1)[:-1, :-1, :-1] for one in nodes], axis=-1)
+        out = np.zeros((*level.site.grid.shape, 3), np.float32)
+        out[box] = cells @ lps_from_site.T
+        found.append((lift.began + frame.seconds, frame.moment, out))
+    return found
 
 
 def lift_summary(lift: Lift, measured: Mapping[str, MeasuredVertebra | str]) -> dict[str, Any]:
