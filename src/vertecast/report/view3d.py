@@ -1,6 +1,7 @@
 """What the 3-D view shows, from a run folder: bones, needles, and what fills the bone in the course of time."""
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ _NEIGHBOURS = 2
 """Vertebrae shown above the highest and below the lowest treated level."""
 _BODY, _ARCH, _CANAL, _NEIGHBOUR = 1, 2, 4, 6  # numbers of fields/<level>/regions.nii.gz
 _BEFORE_S, _AFTER_S = 2.0, 4.0
+_REST_S = 2.0
+_IDLE_SHARE = 0.1
 _LEAST_FRACTION = 0.02
 _FILLS = {"cement": "cement_arrival_s", "balloon": "balloon_arrival_s"}
 
@@ -100,6 +103,45 @@ class Scene3D:
     captions: tuple[tuple[float, str], ...] = ()
     progress: tuple[tuple[float, float], ...] = ()
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def course(self) -> tuple[tuple[float, float], ...]:
+        """How a slider runs over the timeline: shares of it, 0 to 1, and the seconds shown there.
+
+        What happens gets room by the root of how long it lasts, so that a balloon's seconds are seen beside the minutes
+        of an injection; all waiting together gets a tenth.
+        """
+        if self.span_s is None:
+            return ()
+        spans = [(float(np.nanmin(one.arrival_s)), float(np.nanmax(one.arrival_s))) for one in self.fillings]
+        spans += [(float(m.seconds[0]), float(m.seconds[-1])) for b in self.bones if (m := b.motion) is not None]
+        return _course(_merged(spans, self.span_s), self.span_s)
+
+
+def _merged(spans: list[tuple[float, float]], within: tuple[float, float]) -> list[tuple[float, float]]:
+    """Return the spans with some rest about each, joined where they meet, inside ``within``."""
+    merged: list[tuple[float, float]] = []
+    for first, last in sorted(spans):
+        low, high = max(first - _REST_S, within[0]), min(last + _REST_S, within[1])
+        if merged and low <= merged[-1][1] + _REST_S:
+            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
+        else:
+            merged.append((low, high))
+    return merged
+
+
+def _course(busy: list[tuple[float, float]], span: tuple[float, float]) -> tuple[tuple[float, float], ...]:
+    ends = sorted({*span, *(second for pair in busy for second in pair)})
+    pieces = [(low, high, any(a <= low and high <= b for a, b in busy)) for low, high in pairwise(ends)]
+    weights = {True: 0.0, False: 0.0}
+    for low, high, active in pieces:
+        weights[active] += (high - low) ** 0.5
+    idle = _IDLE_SHARE if weights[False] and weights[True] else float(not weights[True])
+    knots, share = [(0.0, span[0])], 0.0
+    for low, high, active in pieces:
+        share += (1.0 - idle if active else idle) * (high - low) ** 0.5 / weights[active]
+        knots.append((min(share, 1.0), high))
+    return tuple(knots)
 
 
 def make_scene(run: RunFolder) -> Scene3D | None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vertecast.report.lifted import Motion
 from vertecast.report.view3d import Bone, Filling, Needle, Scene3D
 
 STEP_MM = 0.01
@@ -24,6 +25,7 @@ def scene_json(scene: Scene3D) -> str:
         "step_mm": STEP_MM,
         "axes_lps": _rounded(scene.axes_lps),
         "span_s": None if scene.span_s is None else [round(second, 2) for second in scene.span_s],
+        "course": [[round(share, 5), round(second, 2)] for share, second in scene.course],
         "captions": [[round(second, 2), text] for second, text in scene.captions],
         "progress": [[round(second, 2), round(volume, 3)] for second, volume in scene.progress],
         "bones": [_bone(one, scene.centre_lps) for one in scene.bones],
@@ -45,7 +47,15 @@ def _bone(bone: Bone, centre: NDArray[np.float64]) -> dict[str, Any]:
         "points": _packed(points),
         "faces": _packed(bone.mesh.faces.astype("<u4" if wide else "<u2")),
         "wide": wide,
+        "moves": _moves(bone.motion),
     }
+
+
+def _moves(motion: Motion | None) -> dict[str, Any] | None:
+    if motion is None:
+        return None
+    offsets = np.clip(np.rint(motion.offsets_lps / STEP_MM), -32767, 32767).astype("<i2")
+    return {"seconds": _rounded(motion.seconds), "offsets": [_packed(one) for one in offsets]}
 
 
 def _needle(needle: Needle, centre: NDArray[np.float64]) -> dict[str, Any]:

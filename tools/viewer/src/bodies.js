@@ -44,18 +44,45 @@ export function setOpacity(material, opacity) {
   material.needsUpdate = true;
 }
 
+/** Whole numbers of steps as millimetres. */
+function lengths(whole, step) {
+  return Float32Array.from(whole, (n) => n * step);
+}
+
 export async function boneMesh(bone, step, opacity) {
   const whole = await unpacked(bone.points, Int16Array);
   const faces = await unpacked(bone.faces, bone.wide ? Uint32Array : Uint16Array);
   const geometry = new THREE.BufferGeometry();
-  geometry.setAttribute("position", new THREE.BufferAttribute(Float32Array.from(whole, (n) => n * step), 3));
+  geometry.setAttribute("position", new THREE.BufferAttribute(lengths(whole, step), 3));
   geometry.setIndex(new THREE.BufferAttribute(faces, 1));
   geometry.computeVertexNormals();
   const mesh = new THREE.Mesh(geometry, glass(COLOURS[bone.kind], opacity));
   mesh.name = bone.name;
   mesh.userData = { kind: bone.kind, middle: bone.middle };
   mesh.renderOrder = bone.kind === "target" ? 3 : 2;
+  if (bone.moves) {
+    const offsets = await Promise.all(bone.moves.offsets.map((one) => unpacked(one, Int16Array)));
+    mesh.userData.moves = { seconds: bone.moves.seconds, still: lengths(whole, step), offsets: offsets.map((one) => lengths(one, step)) };
+  }
   return mesh;
+}
+
+/** Put a bone where it lies at an instant: on straight lines between the moments that the simulation kept. */
+export function settle(mesh, second) {
+  const { moves } = mesh.userData;
+  if (!moves) return;
+  const { seconds, still, offsets } = moves;
+  const last = seconds.length - 1;
+  let low = 0;
+  while (low < last - 1 && seconds[low + 1] <= second) low++;
+  const share = Math.min(Math.max((second - seconds[low]) / (seconds[low + 1] - seconds[low]), 0), 1);
+  if (moves.shown === low + share) return;
+  moves.shown = low + share;
+  const places = mesh.geometry.attributes.position;
+  for (let i = 0; i < still.length; i++)
+    places.array[i] = still[i] + (1 - share) * offsets[low][i] + share * offsets[low + 1][i];
+  places.needsUpdate = true;
+  mesh.geometry.computeVertexNormals();
 }
 
 export function needleMesh(needle) {
@@ -80,7 +107,7 @@ export class Filling {
     this.mesh = new THREE.Mesh(
       new THREE.BufferGeometry(),
       new THREE.MeshPhongMaterial({
-        color: COLOURS[about.kind], shininess: 30, side: THREE.DoubleSide, transparent: clear, opacity: clear ? 0.7 : 1,
+        color: COLOURS[about.kind], shininess: 30, side: THREE.DoubleSide, transparent: clear, opacity: clear ? 0.9 : 1,
       }),
     );
     this.mesh.name = about.name;

@@ -1,7 +1,7 @@
 // The interactive view of the report: turns the scene in the page into three.js; without WebGL the pictures stay.
 import * as THREE from "three";
 import { OrbitControls } from "three/addons/controls/OrbitControls.js";
-import { boneMesh, Filling, needleMesh, setOpacity } from "./bodies.js";
+import { boneMesh, Filling, needleMesh, setOpacity, settle } from "./bodies.js";
 
 const TURN = Math.PI / 18;
 const PLAY_S = 12; // the whole timeline takes this long
@@ -71,10 +71,12 @@ class View {
     for (const mesh of this.bones.length ? this.bones : this.needles) box.expandByObject(mesh);
     this.size = box.isEmpty() ? 60 : box.getSize(new THREE.Vector3()).length() / 2;
     const reach = box.isEmpty() ? 60 : 0;
+    this.reach = reach;
     for (const [letter, axis] of Object.entries(this.axes)) {
       const far = reach || Math.max(...cornersOf(box).map((corner) => corner.dot(axis)));
       const sprite = letterSprite(letter, 11, "#1d3b53");
       sprite.position.copy(axis).multiplyScalar(far + 9);
+      this.reach = Math.max(this.reach, far + 15);
       this.letters.push([sprite, axis]);
       this.scene.add(sprite);
     }
@@ -90,7 +92,7 @@ class View {
     const along = new THREE.Vector3();
     for (const letter of from) along.add(this.axes[letter]);
     if (from === "S" || from === "I") along.addScaledVector(this.axes.P, 1e-3);
-    const distance = (0.86 * this.size) / Math.sin((this.camera.fov * Math.PI) / 360);
+    const distance = Math.max(0.86 * this.size, this.reach) / Math.sin((this.camera.fov * Math.PI) / 360);
     this.camera.position.copy(along.normalize().multiplyScalar(distance));
     this.controls.target.set(0, 0, 0);
     this.controls.update();
@@ -119,6 +121,7 @@ class View {
       const { from, until } = needle.userData;
       needle.visible = this.about.span_s === null || (second >= from && second <= until);
     }
+    for (const bone of this.bones) settle(bone, second);
     for (const filling of this.fillings) filling.at(second);
     this.canvas.dataset.triangles = this.fillings.reduce((sum, one) => sum + one.triangles, 0);
     this.hide();
@@ -138,11 +141,13 @@ class View {
   label() {
     const towards = this.camera.position.clone().normalize();
     const leftwards = new THREE.Vector3().crossVectors(towards, this.camera.up).normalize();
+    const half = this.camera.position.length() * Math.tan((this.camera.fov * Math.PI) / 360) * this.camera.aspect;
+    const aside = Math.min(78, half - 8);
     const lying = Math.abs(towards.dot(this.camera.up)) > 0.8;
     for (const [sprite, axis] of this.letters) sprite.visible = Math.abs(axis.dot(towards)) < 0.93;
     for (const [sprite, middle] of this.names) {
       sprite.visible = !lying;
-      sprite.position.copy(this.camera.up).multiplyScalar(middle.dot(this.camera.up)).addScaledVector(leftwards, 78);
+      sprite.position.copy(this.camera.up).multiplyScalar(middle.dot(this.camera.up)).addScaledVector(leftwards, aside);
     }
   }
 
@@ -188,6 +193,14 @@ function filledAt(progress, second) {
   return amount;
 }
 
+/** Return the second at a share of the slider: what happens gets room, waiting gets little. */
+function secondAt(course, share) {
+  let i = 1;
+  while (i < course.length - 1 && course[i][0] < share) i++;
+  const [[from, start], [to, end]] = [course[i - 1], course[i]];
+  return start + ((end - start) * (share - from)) / Math.max(to - from, 1e-9);
+}
+
 function timeline(view) {
   const { span_s: span, captions, progress } = view.about;
   const slider = view.root.querySelector("input[type=range][data-role=time]");
@@ -199,7 +212,7 @@ function timeline(view) {
     return;
   }
   const show = () => {
-    const second = span[0] + ((span[1] - span[0]) * slider.value) / RANGE;
+    const second = secondAt(view.about.course, slider.value / RANGE);
     view.at(second);
     const amount = progress.length ? ` · ${filledAt(progress, second).toFixed(1)} mL cement` : "";
     const said = captionAt(captions, second);
