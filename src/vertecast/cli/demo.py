@@ -1,19 +1,28 @@
-"""``vertecast demo``: the whole of what works, on a made patient."""
+"""``vertecast demo``: the whole job on a made patient."""
 
-from vertecast.cli.answer import JsonFlag, QuietFlag, answering
+from typing import Annotated
+
+import typer
+
+from vertecast.cli.answer import JsonFlag, QuietFlag
 from vertecast.cli.phantom import OutOption
-from vertecast.cli.tables import spine_table
+from vertecast.cli.run import answering_run, give_run
 
 
-def demo(out: OutOption, as_json: JsonFlag = False, quiet: QuietFlag = False) -> None:
-    """Make a phantom patient with a fractured L1 and measure every vertebra.
+def demo(
+    out: OutOption,
+    procedure: Annotated[
+        str, typer.Option(help="kyphoplasty, vertebroplasty, or auto (as indicated).")
+    ] = "kyphoplasty",
+    voxel_mm: Annotated[float, typer.Option(help="Edge of the simulation's voxels, mm.")] = 1.0,
+    as_json: JsonFlag = False,
+    quiet: QuietFlag = False,
+) -> None:
+    """Make a phantom patient with a fractured L1, and plan, simulate and report its operation.
 
     Example: vertecast demo --out demo
     """
-    with answering(as_json=as_json, quiet=quiet) as answer:
+    with answering_run(as_json=as_json, quiet=quiet) as (answer, observer):
         from vertecast.pipeline.demo import demo_case
 
-        spine = demo_case(out, answer.observer).as_json()
-        answer.give(
-            spine, spine_table(spine), f"Pictures: {out}/measured/pictures", f"Numbers: {out}/measured/spine.json"
-        )
+        give_run(answer, demo_case(out, observer, procedure=procedure, voxel_mm=voxel_mm))
