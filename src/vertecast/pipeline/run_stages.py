@@ -173,7 +173,6 @@ def planned_procedure(folder: Path) -> str:
 
 def _simulate(session: Session) -> None:
     case, folder = session.case, session.folder
-    session.forget_images()
     procedure = planned_procedure(folder)
     lifts = procedure != "vertebroplasty"
     key = SIMULATE.key(session, "")
@@ -205,7 +204,9 @@ def _simulate(session: Session) -> None:
             balloon_ml=case.balloon_ml if lifts else None,
         ),
         session.observer,
+        session.measured(),
     )
+    session.forget_images()
     begun.unlink(missing_ok=True)
 
 

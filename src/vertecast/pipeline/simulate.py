@@ -22,7 +22,7 @@ from vertecast.pipeline.calibrate import chosen_calibration
 from vertecast.pipeline.folder import MANIFEST, run_folder, write_json
 from vertecast.pipeline.lifts import PROCEDURES, fractured_level, lift_task, split_rules
 from vertecast.pipeline.manifest import Record
-from vertecast.pipeline.measure import measure_prior
+from vertecast.pipeline.measure import MeasuredCase, measure_prior
 from vertecast.pipeline.simulate_outputs import SIMULATION, write_simulation
 from vertecast.procedure.bed import Bed, draw_bed
 from vertecast.procedure.cement import DEFAULT_CEMENT, choose_cement
@@ -97,8 +97,13 @@ class Simulated:
     document: dict[str, Any] = field(repr=False)
 
 
-def simulate_case(case: SimulateCase, observer: Observer = SILENT) -> Simulated:
+def simulate_case(case: SimulateCase, observer: Observer = SILENT, measured: MeasuredCase | None = None) -> Simulated:
     """Run the procedure of a planned folder and write its events, fields, stills and pictures there.
+
+    Parameters
+    ----------
+    measured : the images and what was measured on them, where that is at hand; else the levels and their neighbours
+        are measured anew
 
     Raises
     ------
@@ -113,12 +118,10 @@ def simulate_case(case: SimulateCase, observer: Observer = SILENT) -> Simulated:
     paths = _images(case, manifest)
     record = Record("simulate", observer, seed=case.seed, inputs=paths)
     planned = _planned_levels(plan, case)
-    with record.stage("Reading the images"):
-        volume = read_volume(paths["ct"], series=case.series)
-        labels = matched_labels(read_labels(paths["labels"], dialect=case.dialect), volume, name=str(paths["labels"]))
-    prior = measure_prior(case.prior_labels, case.prior_ct, case.dialect, record)
-    with record.stage("Measuring the vertebrae"):
-        spine = measure_spine(_near(labels, planned), volume, prior=prior, observer=SILENT)
+    if measured is None or measured.volume is None:
+        volume, labels, spine = _measured(case, paths, planned, record)
+    else:
+        volume, labels, spine = measured.volume, measured.labels, measured.spine
     with record.stage("Making the sites"):
         calibration = chosen_calibration(case.calibration or "fallback", volume, labels)
         beds = {level: _bed(level, spine, volume, case, (sealed, calibration, record)) for level in planned}
@@ -141,6 +144,17 @@ def simulate_case(case: SimulateCase, observer: Observer = SILENT) -> Simulated:
         write_json(staging / MANIFEST, continued_manifest(manifest, record.manifest(outputs)))
     (case.folder / STATE).unlink(missing_ok=True)
     return Simulated(state, tasks, practice, document)
+
+
+def _measured(
+    case: SimulateCase, paths: dict[str, Path], planned: Collection[Level], record: Record
+) -> tuple[Volume, LabelMap, SpineMeasurement]:
+    with record.stage("Reading the images"):
+        volume = read_volume(paths["ct"], series=case.series)
+        labels = matched_labels(read_labels(paths["labels"], dialect=case.dialect), volume, name=str(paths["labels"]))
+    prior = measure_prior(case.prior_labels, case.prior_ct, case.dialect, record)
+    with record.stage("Measuring the vertebrae"):
+        return volume, labels, measure_spine(_near(labels, planned), volume, prior=prior, observer=SILENT)
 
 
 def continued_manifest(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
