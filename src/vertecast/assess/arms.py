@@ -12,7 +12,7 @@ from vertecast.mechanics.settings import StrengthDefinition
 from vertecast.physics.augmented import AugmentedLaw, augmented_modulus, augmented_yield
 from vertecast.physics.bone import BoneLaw, bone_voxels, modulus, yield_stress
 from vertecast.physics.bone_yield import PostYield
-from vertecast.procedure.fractured import FracturedSettings, crushed_band, mapped_density
+from vertecast.procedure.fractured import FracturedSettings, mapped_density
 from vertecast.spine.anatomy import Anatomy
 from vertecast.spine.density import HuCalibration
 
@@ -93,19 +93,46 @@ def fractured_arm(treated: Treated, density: Field, materials: Materials) -> Arm
     arm = bone_arm(treated.body, density, materials)
     if not treated.fractured or treated.lost is None:
         return arm
-    site = treated.site(treated.body)
-    band = crushed_band(site, treated.lost, materials.fractured) & np.isfinite(arm.strength)
+    band, here = crushed_slab(treated, materials.fractured)
+    band &= np.isfinite(arm.strength)
     if not band.any():
         return replace(arm, said="less height is lost than a CT can tell: no crushed band")
     soft, weak = crush_factors(materials.crush, materials.fractured.crush_strain)
-    loss = np.maximum(_loss(treated, treated.body), materials.fractured.least_loss)
-    before = (loss / materials.fractured.crush_strain)[None, :]
-    here = band.sum(axis=2) * treated.voxel_mm
-    factor = np.minimum(soft * here / before, 1.0)[:, :, None]
+    before = np.maximum(_loss(treated, treated.body), materials.fractured.least_loss) / materials.fractured.crush_strain
+    factor = np.minimum(soft * here / before, 1.0)[None, :, None]
     floor = materials.definition.marrow_modulus
     young = np.where(band, np.maximum(arm.young * factor, floor), arm.young)
     strength = np.where(band, arm.strength * weak, arm.strength)
     return replace(arm, young=young, strength=strength)
+
+
+def crushed_slab(treated: Treated, settings: FracturedSettings) -> tuple[Mask, NDArray[np.float64]]:
+    """Return the crushed band, and how thick it is on this grid, (ny,) mm.
+
+    Notes
+    -----
+    It lies under the superior endplate, whose columns are smoothed to a curved surface, and is two cells thick at
+    least: a band that followed every dent, or a single layer of cells, would be bridged where it steps.
+    """
+    h, body = treated.voxel_mm, treated.body
+    loss, strain = _loss(treated, body), settings.crush_strain
+    columns: Mask = np.any(body, axis=2)
+    top = (body.shape[2] - np.argmax(body[:, :, ::-1], axis=2)).astype(float)
+    tall = body.sum(axis=2)[columns].max() * h
+    thick = np.minimum(loss * (1.0 - strain) / strain, settings.largest_share * tall)
+    count = np.maximum(np.rint(thick / h), 2.0)
+    roof = _smoothed(top, columns) - settings.endplate_depth / h
+    centre = np.arange(body.shape[2]) + 0.5
+    inside = (centre < roof[:, :, None]) & (centre >= (roof - count[None, :])[:, :, None])
+    return np.asarray(body & inside & (loss >= settings.least_loss)[None, :, None]), count * h
+
+
+def _smoothed(top: Field, columns: Mask) -> Field:
+    """Return the least-squares surface of second degree through the columns' tops, everywhere."""
+    x, y = (2.0 * axis / n - 1.0 for axis, n in zip(np.indices(top.shape), top.shape, strict=True))
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
+    found, *_ = np.linalg.lstsq(terms[columns], top[columns], rcond=None)
+    return np.asarray(terms @ found)
 
 
 def crush_factors(post: PostYield, strain: float) -> tuple[float, float]:

@@ -141,7 +141,7 @@ def _assess_level(
         _require_calibration(treated, run)
         if case.voxel_mm is not None:
             treated = treated.at_voxel(case.voxel_mm)
-        sides = {side: neighbour_of(level, run.labels, spine, above=side == "above") for side in ("above", "below")}
+        sides = {side: _neighbour(level, run, side) for side in ("above", "below")}
         intact = _intact(level, own, run)
     with record.stage(f"Testing {level}"):
         loaded = load_level(
@@ -248,6 +248,14 @@ def _intact(level: Level, own: dict[str, Any], run: _Run) -> list[Anatomy]:
     levels = [Level(name) for name in names if name != str(level)]
     found = [anatomy_of(one, run.labels, run.documents["spine"]) for one in levels if one in run.labels.values]
     return [one for one in found if isinstance(one, Anatomy)]
+
+
+def _neighbour(level: Level, run: _Run, side: str) -> Anatomy | str:
+    """Return a neighbour, or why it is not assessed; one that is treated itself has its own entry."""
+    found = neighbour_of(level, run.labels, run.documents["spine"], above=side == "above")
+    if isinstance(found, Anatomy) and str(found.level) in run.fields:
+        return f"{found.level} is treated in the same session; its own entry tells its state"
+    return found
 
 
 def _require_calibration(treated: Treated, run: _Run) -> None:
