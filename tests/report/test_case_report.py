@@ -8,13 +8,14 @@ import re
 import shutil
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.image import imread
 from numpy.typing import NDArray
 from pypdf import PdfReader
-from tests.report.small_run import LEVEL, write_run
+from tests.report.small_run import LEVEL, q, write_run
 from typer.testing import CliRunner
 
 from vertecast.cli import app
@@ -25,7 +26,7 @@ from vertecast.pipeline.report import report_case
 from vertecast.report import case_report as composer
 from vertecast.report import scene3d
 from vertecast.report.case_report import LARGEST_HTML_MB, CaseReport, make_case_report
-from vertecast.report.case_report_blocks import Chart, Folded, Note, Table
+from vertecast.report.case_report_blocks import Chart, Folded, Note, Subheading, Table
 from vertecast.report.case_report_limits import without_paths
 from vertecast.report.case_report_planes import cement_picture, fracture_picture, temperature_picture
 from vertecast.report.case_report_run import RunFolder, read_run_folder
@@ -130,14 +131,63 @@ def test_no_name_and_no_folder_of_the_inputs_is_shown(page: str, small_report: C
 
 def test_arms_stand_side_by_side_with_a_chart(small_report: CaseReport) -> None:
     mechanics, adjacent, risks = small_report.sections[8:11]
+    assert Subheading("Mechanics") in mechanics.blocks
     table = next(block for block in mechanics.blocks if isinstance(block, Table))
-    assert tuple(table.heads) == ("", "Before", "Fractured", "After")
-    assert table.rows[0][0] == "Mechanics, stiffness"
+    assert tuple(table.heads) == ("", "Before", "Fractured", "After", "How it was got")
+    assert table.rows[0][0] == "Stiffness"
+    assert table.rows[0][-1] == "by hand"
     chart = next(block for block in mechanics.blocks if isinstance(block, Chart))
     assert chart.svg.count("<circle") == 3
-    assert "Disc pressure" in str(adjacent.blocks) or "disc pressure" in str(adjacent.blocks)
+    assert Subheading("L1") in adjacent.blocks
+    assert "Disc pressure" in str(adjacent.blocks)
     assert "embolism" in str(risks.blocks)
     assert "embolism" not in str(mechanics.blocks)
+
+
+OUTCOME: dict[str, Any] = {
+    "mechanics": {
+        "load_n": {"standing": {"before": q(365, 274, 456), "after": {**q(529, 274, 1030), "method": "balance"}}},
+        "load_to_strength_ratio": {"standing": {"fractured": q(0.388, 0.1, 2.9), "after": q(0.384, 0.09, 3.05)}},
+    },
+    "shape": {"height_kept_mm": {"middle": {"value": -0.0165, "low": None, "high": None, "method": "label"}}},
+    "leakage": {
+        "leaked_ml": {"disc": {"value": 0.00026, "method": "sum"}},
+        "leak_onset_s": {"disc": {"value": None, "reason": "no leak"}},
+    },
+    "adjacent_levels": {"L1": {"where": "above", "change_percent": {"disc_pressure": q(0.06, 0.03, 0.07)}}},
+}
+
+
+def test_an_outcome_shows_each_value_with_its_unit_and_source(small_run: Path, tmp_path: Path, flat: None) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(small_run, run)
+    trials = [{"trial": "VERTOS IV 2018", "patients": 180, "source": "physics.md 7"}]
+    session = {
+        "progression": {"patients_percent": {"no_operation": {"value": 45.0, "method": "of a population: FREE 2009"}}},
+        "evidence": {
+            "trials": trials,
+            "not_promised": "These are results of groups of patients, not a forecast for you.",
+        },
+    }
+    (run / "outcome.json").write_text(json.dumps({"levels": {LEVEL: OUTCOME}, **session}), encoding="utf-8")
+    report = sections_only(run)
+    page = words(report.html())
+    for said in (
+        "Load, standing – 365 (274 to 456) N",  # the unit stands above the place
+        "529 (274 to 1030) N differs between the columns",
+        "Load, standing After balance",
+        "Height kept, middle −0.02 mm label",
+        "Leaked, disc under 0.001 mL sum",
+        "Leak onset, disc unknown: no leak",
+        "L1, above",
+        "Change, disc pressure 0.0600 (0.0300 to 0.0700) %",
+        "Patients 45 % of a population: FREE 2009 [Wardlaw 2009]",
+        "VERTOS IV 2018 [Firanescu 2018] 180",
+        "These are results of groups of patients, not a forecast for you.",
+        "Mechanics load over strength, standing: fractured 0.388, after 0.384",
+    ):
+        assert said.replace("– ", "") in page.replace("– ", ""), said
+    assert report.sections[-1].title == "References"
 
 
 def test_pdf_has_its_pages_and_headings(small_report: CaseReport, tmp_path: Path) -> None:

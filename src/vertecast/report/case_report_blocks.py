@@ -62,10 +62,11 @@ class Gallery:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """SVG text."""
+    """SVG text; ``half`` ones stand two in a row."""
 
     svg: str
     caption: str = ""
+    half: bool = False
     kind: str = "chart"
 
 
@@ -89,6 +90,14 @@ class Heading:
 
 
 @dataclass(frozen=True, slots=True)
+class Subheading:
+    """A still smaller heading."""
+
+    text: str
+    kind: str = "subheading"
+
+
+@dataclass(frozen=True, slots=True)
 class Folded:
     """Blocks that are folded away on screen and open on paper."""
 
@@ -105,7 +114,7 @@ class References:
     kind: str = "references"
 
 
-Block = References | Prose | Note | Table | Picture | Gallery | Chart | Viewer | Heading | Folded
+Block = References | Prose | Note | Table | Picture | Gallery | Chart | Viewer | Heading | Subheading | Folded
 
 
 @dataclass(frozen=True, slots=True)

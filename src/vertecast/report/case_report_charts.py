@@ -78,21 +78,21 @@ def line_chart(lines: Sequence[Line], across: str, marks: Sequence[Marked] = (),
     return "".join([*parts, "</svg>"])
 
 
-def interval_chart(bars: Sequence[Bar], across: str) -> str:
+def interval_chart(bars: Sequence[Bar], across: str, *, width: float = _WIDTH) -> str:
     """Return values as points with their 95 % intervals as lines, one row each."""
     if not bars:
         return ""
-    left = 150.0
+    left, right = (150.0, 90.0) if width >= _WIDTH else (92.0, 58.0)
     height = 34.0 + 30.0 * len(bars) + 18.0
     ends = [n for bar in bars for n in (bar.value, bar.low, bar.high) if n is not None]
     ticks = _ticks(min(0.0, *ends), max(0.0, *ends))
-    place = _Scale(ticks[0], ticks[-1], left, _WIDTH - 90.0)
+    place = _Scale(ticks[0], ticks[-1], left, width - right)
     bottom = height - 40.0
-    parts = [_opened(height, f"{across}: " + ", ".join(f"{bar.name} {number(bar.value)}" for bar in bars))]
+    parts = [_opened(height, f"{across}: " + ", ".join(f"{bar.name} {number(bar.value)}" for bar in bars), width)]
     for tick in ticks:
         parts.append(f'<line stroke="#e3e8ec" x1="{place(tick):.1f}" x2="{place(tick):.1f}" y1="6" y2="{bottom}"/>')
         parts.append(_text(place(tick), bottom + 15, _said(tick, ticks), "middle"))
-    parts.append(_text((left + _WIDTH - 90.0) / 2, height - 8, across, "middle"))
+    parts.append(_text((left + width - right) / 2, height - 8, across, "middle"))
     for row, bar in enumerate(bars):
         y = 22.0 + 30.0 * row
         colour = COLOURS[row % len(COLOURS)]
@@ -104,13 +104,13 @@ def interval_chart(bars: Sequence[Bar], across: str) -> str:
                 cap = f'y1="{y - 5}" y2="{y + 5}" stroke="{colour}" stroke-width="1.5"'
                 parts.append(f'<line x1="{end:.1f}" x2="{end:.1f}" {cap}/>')
         parts.append(f'<circle cx="{place(bar.value):.1f}" cy="{y}" r="5" fill="{colour}"/>')
-        parts.append(_text(_WIDTH - 80, y + 4, number(bar.value), "start"))
+        parts.append(_text(width - right + 10, y + 4, number(bar.value), "start"))
     return "".join([*parts, "</svg>"])
 
 
-def _opened(height: float, label: str) -> str:
+def _opened(height: float, label: str, width: float = _WIDTH) -> str:
     return (
-        f'<svg class="chart" viewBox="0 0 {_WIDTH:g} {height:g}" width="{_WIDTH:g}" height="{height:g}" role="img" '
+        f'<svg class="chart" viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" role="img" '
         f'aria-label="{escape(label, quote=True)}" xmlns="http://www.w3.org/2000/svg" '
         'font-size="12" font-family="Liberation Sans, DejaVu Sans, sans-serif">'
     )

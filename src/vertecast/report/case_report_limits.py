@@ -6,6 +6,7 @@ from typing import Any
 from vertecast.report.case_report_balloon import lift_sentence
 from vertecast.report.case_report_blocks import Block, Folded, Note, Prose, Section, Table
 from vertecast.report.case_report_findings import verdict_answer
+from vertecast.report.case_report_outcome import outcome_sentence
 from vertecast.report.case_report_run import RunFolder, absent
 from vertecast.report.case_report_words import capital, number, quantity_text, spoken, with_unit
 
@@ -43,6 +44,9 @@ def glance_rows(run: RunFolder) -> list[tuple[str, str]]:
             rows.append((capital(f"{name}cement"), _cement(done)))
             rows.append((capital(f"{name}leaks"), _leaks(done)))
             rows.append((capital(f"{name}heat"), _heat(done.get("heat"))))
+        assessed = outcome_sentence(run.level("outcome", level))
+        if assessed:
+            rows.append((capital(f"{name}mechanics"), assessed))
     return rows
 
 

@@ -7,10 +7,21 @@ The document is walked, not spelled out: a leaf is a quantity (DESIGN's Q), a nu
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from vertecast.report.case_report_blocks import Block, Chart, Heading, Note, Section, Table
+from vertecast.core.levels import Level
+from vertecast.report.case_report_blocks import Block, Chart, Folded, Heading, Note, Prose, Section, Subheading, Table
 from vertecast.report.case_report_charts import Bar, interval_chart
 from vertecast.report.case_report_run import RunFolder, absent
-from vertecast.report.case_report_words import capital, is_quantity, named, number, quantity_text, spoken, with_unit
+from vertecast.report.case_report_words import (
+    capital,
+    fixed,
+    is_quantity,
+    named,
+    number,
+    quantity_text,
+    spoken,
+    stated,
+    with_unit,
+)
 
 ARMS = ("intact", "before", "fractured", "after", "no_operation", "posture_only")
 _ARM_NAMES = {
@@ -25,6 +36,11 @@ _ADJACENT = ("adjacent", "neighbour")
 _POPULATION = ("risk", "population", "trial", "evidence", "dissent", "progression")
 _PLAIN = frozenset({"schema", "notice", "levels"})
 _CHARTS = 8
+_HALF = 420.0
+_LEAST_ML = 5e-4
+_SENTENCE = 60
+"""Longer words of a document are a sentence of their own, not a cell."""
+_LEVELS = frozenset(level.value for level in Level)
 
 Path = tuple[str, ...]
 Row = dict[str, Any]
@@ -54,7 +70,7 @@ def _section(run: RunFolder, anchor: str, title: str, words: tuple[str, ...] | N
     for level in (*run.levels, ""):
         document = run.level("outcome", level) if level else _session(run)
         parts = {key: value for key, value in document.items() if _belongs(key, words)}
-        made = _blocks(parts)
+        made = _groups(parts)
         if made and level and len(run.levels) > 1:
             blocks.append(Heading(level))
         blocks += made
@@ -72,25 +88,76 @@ def _belongs(key: str, words: tuple[str, ...] | None) -> bool:
     return any(word in key for word in words) and not (words is _POPULATION and special[0])
 
 
-def _blocks(parts: Mapping[str, Any]) -> list[Block]:
+def _groups(parts: Mapping[str, Any]) -> list[Block]:
+    """Return each group of the document under its own heading; a group of levels gives each level one."""
     blocks: list[Block] = []
+    plain = {key: value for key, value in parts.items() if not _is_group(value)}
+    if plain:
+        blocks += _blocks(plain)
+    for key, value in parts.items():
+        if not _is_group(value):
+            continue
+        if value and all(name in _LEVELS for name in value):
+            for name, one in value.items():
+                where = f", {one['where']}" if isinstance(one, Mapping) and one.get("where") else ""
+                blocks += [Subheading(f"{name}{where}"), *_blocks({k: v for k, v in one.items() if k != "where"})]
+        elif made := _blocks(value):
+            blocks += [Subheading(capital(named(key)[0])), *made]
+    return blocks
+
+
+def _is_group(value: Any) -> bool:
+    return isinstance(value, Mapping) and not is_quantity(value) and not any(key in ARMS for key in value)
+
+
+def _blocks(parts: Mapping[str, Any]) -> list[Block]:
     rows: dict[Path, Row] = {}
+    lists: list[Block] = []
+    said: list[Block] = []
     for path, value in _leaves(parts, ()):
         if isinstance(value, list) and value and isinstance(value[0], Mapping):
-            blocks.append(_listed(path, value))
-            continue
-        arm = next((part for part in path if part in ARMS), "")
-        rows.setdefault(tuple(part for part in path if part not in ARMS), {})[arm] = value
-    arms = [arm for arm in ARMS if any(arm in row for row in rows.values())]
+            lists.append(_listed(path, value))
+        elif isinstance(value, str) and len(value) > _SENTENCE:
+            said.append(Prose(value))
+        else:
+            arm = next((part for part in path if part in ARMS), "")
+            rows.setdefault(tuple(part for part in path if part not in ARMS), {})[arm] = value
     compared = {path: row for path, row in rows.items() if any(row)}
     single = {path: row[""] for path, row in rows.items() if "" in row}
-    front: list[Block] = [*_charts(compared)]
+    front: list[Block] = _charts(compared)
     if compared:
-        table = [(_name(path), *(_cell(path, row.get(arm)) for arm in arms)) for path, row in compared.items()]
-        front.append(Table(("", *(_ARM_NAMES[arm] for arm in arms)), table, "95 % intervals in brackets.", "compared"))
+        front += _compared(compared)
     if single:
-        front.append(Table(("", ""), [(_name(p), _cell(p, v)) for p, v in single.items()], style="facts"))
-    return [*front, *blocks]
+        how = any(_how((value,)) for value in single.values())
+        table = [(_name(p), _cell(p, v), *([_how((v,))] if how else [])) for p, v in single.items()]
+        front.append(
+            Table(("", "Value", "How it was got") if how else ("", ""), table, style="measured" if how else "facts")
+        )
+    return [*front, *lists, *said]
+
+
+def _compared(rows: Mapping[Path, Row]) -> list[Block]:
+    """Return the arms side by side, and how the numbers were got; folded away where that differs between the arms."""
+    arms = [arm for arm in ARMS if any(arm in row for row in rows.values())]
+    table, differ = [], []
+    for path, row in rows.items():
+        methods = {_ARM_NAMES[arm]: _how((row[arm],)) for arm in arms if arm in row and _how((row[arm],))}
+        one = len(set(methods.values())) <= 1
+        how = next(iter(methods.values()), "") if one else "differs between the columns"
+        table.append((_name(path), *(_cell(path, row[arm]) if arm in row else "–" for arm in arms), how))
+        differ += [] if one else [(_name(path), name, said) for name, said in methods.items()]
+    heads = ("", *(_ARM_NAMES[arm] for arm in arms), "How it was got")
+    caption = "95 % intervals in brackets, or the interval that the last column names."
+    blocks: list[Block] = [Table(heads, table, caption, "compared")]
+    if differ:
+        blocks.append(Folded("How each column was got", [Table(("", "Column", "How it was got"), differ)]))
+    return blocks
+
+
+def _how(values: tuple[Any, ...]) -> str:
+    """Return the methods of some quantities, each once; why there is no value stands in its own cell."""
+    methods = [str(value["method"]) for value in values if is_quantity(value) and value.get("method")]
+    return "; ".join(dict.fromkeys(methods))
 
 
 def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
@@ -105,11 +172,11 @@ def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
 def _listed(path: Path, entries: list[Mapping[str, Any]]) -> Table:
     keys = list(dict.fromkeys(key for one in entries for key in one))
     heads = [capital(", ".join(part for part in named(key) if part)) for key in keys]
-    return Table(heads, [[_cell((key,), one.get(key)) for key in keys] for one in entries], _name(path))
+    return Table(heads, [[_cell((key,), one.get(key)) for key in keys] for one in entries], _name(path), "listed")
 
 
 def _charts(rows: Mapping[Path, Row]) -> list[Block]:
-    charts: list[Block] = []
+    charts: list[Chart] = []
     for path, row in rows.items():
         bars = [
             Bar(name=_ARM_NAMES[arm], value=float(v["value"]), low=v.get("low"), high=v.get("high"))
@@ -117,9 +184,16 @@ def _charts(rows: Mapping[Path, Row]) -> list[Block]:
             if is_quantity(v := row.get(arm, 0)) and v["value"] is not None
         ]
         if len(bars) > 1 and len(charts) < _CHARTS:
-            unit = named(path[-1])[1]
-            charts.append(Chart(interval_chart(bars, f"{_name(path)}{', ' + unit if unit else ''}")))
-    return charts
+            unit = _unit(path)
+            charts.append(
+                Chart(interval_chart(bars, f"{_name(path)}{', ' + unit if unit else ''}", width=_HALF), half=True)
+            )
+    return [*charts]
+
+
+def _unit(path: Path) -> str:
+    """Return the unit that the innermost key with one names: it often stands above the place or the activity."""
+    return next((unit for part in reversed(path) if (unit := named(part)[1])), "")
 
 
 def _name(path: Path) -> str:
@@ -128,15 +202,44 @@ def _name(path: Path) -> str:
 
 
 def _cell(path: Path, value: Any) -> str:
-    unit = named(path[-1])[1] if path else ""
+    unit = _unit(path)
     if is_quantity(value):
-        return quantity_text(value, str(value.get("unit") or unit))
+        return _quantity(value, str(value.get("unit") or unit))
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int | float):
-        return with_unit(number(float(value)), unit)
+        return with_unit(str(value) if isinstance(value, int) else number(float(value)), unit)
     if isinstance(value, list):
         return "; ".join(_cell((), one) for one in value)
     if isinstance(value, Mapping):
         return "; ".join(f"{spoken(str(key))}: {_cell((str(key),), one)}" for key, one in value.items())
     return "–" if value is None else str(value)
+
+
+def _quantity(value: Mapping[str, Any], unit: str) -> str:
+    """Return a quantity; without an interval to no more places than can be seen."""
+    number_ = value.get("value")
+    if number_ is None or value.get("low") is not None:
+        return quantity_text(value, unit)
+    if unit == "mL" and 0.0 < number_ < _LEAST_ML:
+        return with_unit(f"under {2 * _LEAST_ML:g}", unit)
+    if unit == "mm":
+        return with_unit(fixed(float(number_), 2), unit)
+    return with_unit(stated(float(f"{float(number_):.3g}")), unit)
+
+
+def outcome_sentence(outcome: Mapping[str, Any]) -> str:
+    """Return a level's stiffness and load over strength, each arm, in one line; empty when not assessed."""
+    mechanics = outcome.get("mechanics") or {}
+    rows = (
+        ("stiffness", mechanics.get("stiffness_n_mm"), "N/mm"),
+        ("load over strength, standing", (mechanics.get("load_to_strength_ratio") or {}).get("standing"), ""),
+    )
+    told = []
+    for name, row, unit in rows:
+        arms: dict[str, Any] = row or {}
+        known = [(arm, arms[arm]["value"]) for arm in ARMS if is_quantity(arms.get(arm)) and arms[arm]["value"]]
+        if known:
+            said = ", ".join(f"{_ARM_NAMES[arm].lower()} {number(float(value))}" for arm, value in known)
+            told.append(f"{name}: {with_unit(said, unit)}")
+    return "; ".join(told)
