@@ -8,6 +8,7 @@ import os
 
 import typer
 
+from vertecast.cli.compare import compare
 from vertecast.cli.demo import demo
 from vertecast.cli.fracture import fracture
 from vertecast.cli.indicate import indicate
@@ -37,6 +38,7 @@ COMMANDS = (
     plan,
     simulate,
     report,
+    compare,
     radiograph,
     strength,
     phantom,
