@@ -14,7 +14,8 @@ from vertecast.imaging.volume import Volume
 from vertecast.spine.anatomy import Anatomy
 from vertecast.spine.angles import AngleSettings, PlateTilt, plate_tilt, wedge_angle
 from vertecast.spine.depth_map import DepthMap, map_depth
-from vertecast.spine.endplate_edge import CtEdge, EdgeSettings
+from vertecast.spine.endplate_edge import CtEdge
+from vertecast.spine.endplate_profile import EdgeSettings
 from vertecast.spine.endplates import BodySurface, Side, SurfaceSettings
 from vertecast.spine.foramen import find_foramen
 from vertecast.spine.frame import FramedBody, frame_body
