@@ -45,6 +45,6 @@ def _spent(ran: "Ran") -> str:
     peak = max((one["peak_memory_mib"] for one in new), default=0.0)
     again = f"; {', '.join(ran.reused)} kept from before" if ran.reused else ""
     compiled = (
-        f", of these {ran.compile_seconds:.0f} s compiling, once on a machine" if ran.compile_seconds >= 1 else ""
+        f", {ran.compile_seconds:.0f} s of it compiling, once on a machine" if ran.compile_seconds >= 1 else ""
     )
     return f"Took {took}{compiled}; at most {peak:.0f} MiB{again}"
