@@ -66,7 +66,7 @@ def test_options_go_before_the_case_file(image: Path, tmp_path: Path, monkeypatc
     file.write_text('ct = "ct.nii.gz"\nlabels = "ct.nii.gz"\nlevels = ["L1"]\nseed = 4\ncement_ml = 3\nout = "here"\n')
     given: list[Any] = []
 
-    def kept(case: Any, out: Path, observer: Any, *, resume: bool) -> Ran:
+    def kept(case: Any, out: Path, observer: Any, *, resume: bool, clock: Any) -> Ran:
         given.extend((case, out, resume))
         raise KeyboardInterrupt
 
@@ -85,7 +85,7 @@ def test_a_broken_run_goes_on_with_out_alone(image: Path, tmp_path: Path, monkey
     (out / CASE).write_text(json.dumps(case))
     given: list[Any] = []
 
-    def kept(case: Any, out: Path, observer: Any, *, resume: bool) -> Ran:
+    def kept(case: Any, out: Path, observer: Any, *, resume: bool, clock: Any) -> Ran:
         given.extend((case, resume))
         raise KeyboardInterrupt
 

@@ -22,7 +22,7 @@ def demo(
 
     Example: vertecast demo --out demo
     """
-    with answering_run(as_json=as_json, quiet=quiet) as (answer, observer):
+    with answering_run(as_json=as_json, quiet=quiet) as (answer, observer, clock):
         from vertecast.pipeline.demo import demo_case
 
-        give_run(answer, demo_case(out, observer, procedure=procedure, voxel_mm=voxel_mm))
+        give_run(answer, demo_case(out, observer, procedure=procedure, voxel_mm=voxel_mm, clock=clock))

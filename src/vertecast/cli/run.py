@@ -13,6 +13,7 @@ from vertecast.cli.outcome_table import run_parts
 
 if TYPE_CHECKING:
     from vertecast.core.observer import RunObserver
+    from vertecast.kernels.compilation import CompileClock
     from vertecast.pipeline.case import Case
     from vertecast.pipeline.run import Ran
 
@@ -62,30 +63,32 @@ def run(
     Example: vertecast run ct.nii.gz --labels vertebrae.nii.gz --level L1 --patient patient.toml --out run
     """
     given = {name: value for name, value in locals().items() if name not in _NOT_THE_CASE}
-    with answering_run(as_json=as_json, quiet=quiet) as (answer, observer):
+    with answering_run(as_json=as_json, quiet=quiet) as (answer, observer, clock):
         from vertecast.pipeline.run import run_case
 
         made, folder = _case({**given, "levels": level}, case, out, resume=resume)
-        give_run(answer, run_case(made, folder, observer, resume=resume))
+        give_run(answer, run_case(made, folder, observer, resume=resume, clock=clock))
 
 
 _NOT_THE_CASE = ("level", "out", "case", "resume", "as_json", "quiet")
 
 
 @contextmanager
-def answering_run(*, as_json: bool, quiet: bool) -> Iterator[tuple[Answer, "RunObserver"]]:
-    """Give a run its observer: bars on a terminal, warnings alone elsewhere."""
+def answering_run(*, as_json: bool, quiet: bool) -> Iterator[tuple[Answer, "RunObserver", "CompileClock"]]:
+    """Give a run its observer, bars on a terminal and warnings alone elsewhere, and the clock of its compiling."""
     from vertecast.cli.run_progress import RunProgress
+    from vertecast.kernels.compilation import compile_clock
 
     console = Console(stderr=True)
     # The bars are drawn inside: an error is said below them, not among them.
-    with answering(as_json=as_json, quiet=True) as quietly:
+    with answering(as_json=as_json, quiet=True) as quietly, compile_clock() as clock:
         answer = Answer(quietly.observer, as_json=as_json, quiet=quiet)
         if console.is_terminal and not (quiet or as_json):
             with RunProgress(console, STAGES) as observer:
-                yield answer, observer
+                observer.begin("Loading; compiling when it is the first run")
+                yield answer, observer, clock
         else:
-            yield answer, RunWarnings()
+            yield answer, RunWarnings(), clock
 
 
 class RunWarnings(WarningObserver):

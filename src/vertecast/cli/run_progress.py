@@ -21,7 +21,7 @@ class RunProgress:
             console=console,
             transient=True,
         )
-        self._run = self._progress.add_task("", total=stages, left="")
+        self._run = self._progress.add_task("", total=stages, left="", visible=False)
         self._step: TaskID | None = None
         self._ahead: tuple[float, ...] = ()
         self._begun = 0.0
@@ -39,7 +39,7 @@ class RunProgress:
         """Name the stage and begin to count its time."""
         self._ahead, self._begun = ahead, time.monotonic()
         label = f"Stage {number + 1} of {self._stages}: {stage}"
-        self._progress.update(self._run, description=f"{label:<44}", completed=number, left=self._left())
+        self._progress.update(self._run, description=f"{label:<44}", completed=number, left=self._left(), visible=True)
 
     def leave(self, stage: str, seconds: float, peak_memory_mib: float, *, reused: bool) -> None:
         """Print what the stage took, and learn how fast this machine is."""

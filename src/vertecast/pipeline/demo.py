@@ -6,6 +6,7 @@ from vertecast.core.files import atomic_path
 from vertecast.core.levels import Level
 from vertecast.core.observer import SILENT_RUN, RunObserver
 from vertecast.core.parameters import data_file
+from vertecast.kernels.compilation import CompileClock
 from vertecast.pipeline.case import Case
 from vertecast.pipeline.fracture import FractureCase, fracture_case
 from vertecast.pipeline.phantom import CT, LABELS, PhantomCase, phantom_case
@@ -18,7 +19,12 @@ PATIENT = "patient.toml"
 
 
 def demo_case(
-    out: Path, observer: RunObserver = SILENT_RUN, *, procedure: str = "kyphoplasty", voxel_mm: float = 1.0
+    out: Path,
+    observer: RunObserver = SILENT_RUN,
+    *,
+    procedure: str = "kyphoplasty",
+    voxel_mm: float = 1.0,
+    clock: CompileClock | None = None,
 ) -> Ran:
     """Make ``phantom/``, ``fractured/`` and ``patient.toml`` below ``out``, and run the case into ``out/run``.
 
@@ -43,4 +49,4 @@ def demo_case(
         voxel_mm=voxel_mm,
         case_id="demo",
     )
-    return run_case(case, out / "run", observer)
+    return run_case(case, out / "run", observer, clock=clock)

@@ -44,19 +44,28 @@ class Ran:
     compile_seconds: float
 
 
-def run_case(case: Case, out: Path, observer: RunObserver = SILENT_RUN, *, resume: bool = False) -> Ran:
+def run_case(
+    case: Case,
+    out: Path,
+    observer: RunObserver = SILENT_RUN,
+    *,
+    resume: bool = False,
+    clock: CompileClock | None = None,
+) -> Ran:
     """Do every stage of a case that is not done yet.
 
     Parameters
     ----------
     resume : go on inside the stage at which an earlier run was broken off
+    clock : one that was started before this module was imported, since kernels compile when they are imported
 
     Raises
     ------
     VertecastError
         Of the stage that failed; those before it are whole, the manifest says which, and the note says what to do.
     """
-    with _locked(out), compile_clock() as clock:
+    with _locked(out), compile_clock() as own:
+        clock = clock or own
         session, store = Session(case, out, observer, resume=resume), StageStore(out)
         with atomic_path(out / CASE) as temporary:
             write_json(temporary, case.as_json())
