@@ -17,10 +17,11 @@ import pytest
 from vertecast.cli.info import read_schema
 from vertecast.core.errors import InputError
 from vertecast.core.levels import Level
-from vertecast.core.observer import SILENT
+from vertecast.core.observer import SILENT, SilentObserver
 from vertecast.imaging.calibration import fallback_calibration
 from vertecast.imaging.match import matched_labels
 from vertecast.imaging.read import read_labels, read_volume
+from vertecast.imaging.volume import Volume
 from vertecast.imaging.write import write_nifti
 from vertecast.pipeline.assess import AssessCase, assess_case
 from vertecast.pipeline.folder import write_json
@@ -31,10 +32,37 @@ from vertecast.report.case_report_run import read_run_folder
 from vertecast.spine.fracture.fracture import fracture_vertebra
 from vertecast.spine.fracture.spec import FractureSpec
 from vertecast.spine.measure import measure_spine
+from vertecast.spine.measurement import SpineMeasurement
 from vertecast.spine.phantom.phantom import make_phantom
 from vertecast.spine.phantom.spec import Scan, default_spec
 
 LEVEL = Level.L2
+
+
+def put_cement(run: Path, level: Level, spine: SpineMeasurement, volume: Volume) -> dict[str, Any]:
+    """Write the fields of a level with a ball of cement left of its middle; return its part of the summary."""
+    fields = run / "fields" / str(level)
+    fields.mkdir(parents=True)
+    around = [one.anatomy for one in spine.vertebrae if one.anatomy is not None and one.level is not level]
+    site = make_site(spine[level], around, volume, fallback_calibration(), voxel_mm=3.0)
+    x, y, z = np.meshgrid(*site.lines, indexing="ij")
+    pores = np.where(site.own, 0.8, 0.0)
+    cement = pores * ((x - 3.0) ** 2 + y**2 + z**2 < 10.0**2) * site.body
+    for stem, values in {
+        "regions": site.regions,
+        "density_k2hpo4_mg_cm3": 1000.0 * site.density,
+        "cement_fraction": cement.astype(np.float32),
+        "pore_fraction": pores.astype(np.float32),
+    }.items():
+        write_nifti(fields / f"{stem}.nii.gz", np.asarray(values), site.grid)
+    return {
+        "voxel_mm": 3.0,
+        "calibrated": False,
+        "injected_ml": {"left": float(cement.sum()) * 0.027},
+        "leaked_ml": {"segmental": 0.1},
+        "leak_onset_s": {"segmental": 320.0},
+        "sealed_routes": [],
+    }
 
 
 @pytest.fixture(scope="module")
@@ -49,33 +77,14 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     labels = matched_labels(read_labels(folder / "labels.nii.gz"), volume, name="labels")
     spine = measure_spine(labels, volume)
     run = folder / "run"
-    fields = run / "fields" / str(LEVEL)
-    fields.mkdir(parents=True)
+    run.mkdir()
     write_json(run / "spine.json", spine.as_json())
-    around = [one.anatomy for one in spine.vertebrae if one.anatomy is not None and one.level is not LEVEL]
-    site = make_site(spine[LEVEL], around, volume, fallback_calibration(), voxel_mm=3.0)
-    x, y, z = np.meshgrid(*site.lines, indexing="ij")
-    pores = np.where(site.own, 0.8, 0.0)
-    cement = pores * ((x - 3.0) ** 2 + y**2 + z**2 < 10.0**2) * site.body
-    for stem, values in {
-        "regions": site.regions,
-        "density_k2hpo4_mg_cm3": 1000.0 * site.density,
-        "cement_fraction": cement.astype(np.float32),
-        "pore_fraction": pores.astype(np.float32),
-    }.items():
-        write_nifti(fields / f"{stem}.nii.gz", np.asarray(values), site.grid)
-    ml = float(cement.sum()) * 0.027
-    level = {
-        "voxel_mm": 3.0,
-        "calibrated": False,
-        "injected_ml": {"left": ml},
-        "leaked_ml": {"segmental": 0.1},
-        "leak_onset_s": {"segmental": 320.0},
-        "sealed_routes": [],
-    }
+    found = [put_cement(run, level, spine, volume) for level in (LEVEL, Level.L1)]
+    write_json(run / "two_levels.json", dict(zip((str(LEVEL), "L1"), found, strict=True)))
+    ml = found[0]["injected_ml"]["left"]
     session = {"duration_s": 900.0, "cement_ml": ml, "leaked_ml": 0.1}
     write_json(
-        run / "simulation.json", {"procedure": "vertebroplasty", "levels": {str(LEVEL): level}, "session": session}
+        run / "simulation.json", {"procedure": "vertebroplasty", "levels": {str(LEVEL): found[0]}, "session": session}
     )
     record = Record("plan + simulate", SILENT, inputs={one: folder / f"{one}.nii.gz" for one in ("ct", "labels")})
     write_json(run / "manifest.json", record.manifest({"spine.json": "measured"}))
@@ -171,6 +180,39 @@ def test_without_the_patient_and_without_a_neighbour_it_says_so(simulated: Path,
     below = level["adjacent_levels"]["L3"]["disc_pressure_standing_mpa"]["after"]
     assert below == {"value": None, "reason": "the body of L3 is cut by the border of the scan"}
     assert level["adjacent_levels"]["L1"]["change_by_cement_percent"]["disc_pressure"]["value"] is not None
+
+
+def test_two_levels_in_one_session_point_to_each_other(simulated: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(simulated, tmp_path / "run"))
+    simulation = json.loads((folder / "simulation.json").read_text())
+    simulation["levels"] = json.loads((folder / "two_levels.json").read_text())
+    simulation["session"]["cement_ml"] *= 2
+    write_json(folder / "simulation.json", simulation)
+    assess_case(folder)
+    content = outcome(folder)
+    jsonschema.validate(content, read_schema("outcome"))
+    assert set(content["levels"]) == {"L1", "L2"}
+    above = content["levels"]["L2"]["adjacent_levels"]["L1"]["disc_pressure_standing_mpa"]["after"]
+    assert above["reason"] == "L1 is treated in the same session; its own entry tells its state"
+    outside = content["levels"]["L1"]["adjacent_levels"]["T12"]["disc_pressure_standing_mpa"]["after"]
+    assert "T12, is not labelled or outside the scan" in outside["reason"]
+    warnings = json.loads((folder / "manifest.json").read_text())["warnings"]
+    assert any("L1: the level above is not assessed" in one for one in warnings)
+    assert content["session"]["cement_ml"] == simulation["session"]["cement_ml"]
+
+
+class Cancels(SilentObserver):
+    """Cancels at once."""
+
+    def cancelled(self) -> bool:
+        return True
+
+
+def test_a_cancelled_assessment_writes_nothing(simulated: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(simulated, tmp_path / "run"))
+    with pytest.raises(InputError, match="was cancelled and nothing was written"):
+        assess_case(folder, Cancels())
+    assert not (folder / "outcome.json").exists()
 
 
 def _drop(name: str) -> Callable[[Path], None]:

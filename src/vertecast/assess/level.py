@@ -13,12 +13,12 @@ from vertecast.assess.arms import (
     intact_density,
     unbroken_body,
 )
-from vertecast.assess.compression import Bench, Tested, elastic_stiffness, load_arm
+from vertecast.assess.compression import ALPHAS, Bench, Tested, elastic_stiffness, load_arm
 from vertecast.assess.loads import Trunk, load_trunk
 from vertecast.assess.segment import Felt, SegmentMaterials, felt, make_segment, with_arm
 from vertecast.assess.settings import AssessSettings, load_settings
 from vertecast.assess.treated import Treated
-from vertecast.core.errors import GeometryError
+from vertecast.core.errors import GeometryError, InputError
 from vertecast.core.observer import SILENT, Observer
 from vertecast.core.parameters import ParameterUse
 from vertecast.core.quantities import Measured
@@ -154,6 +154,11 @@ def load_level(
     ----------
     around : intact vertebrae that tell the density before the break, and the neighbours by ``above`` and ``below``
 
+    Raises
+    ------
+    InputError
+        When the observer cancels.
+
     Notes
     -----
     Stiffness is read at the level's own voxel, strength on cells no smaller than the settings' for the time it takes,
@@ -164,8 +169,9 @@ def load_level(
     coarse = treated.at_voxel(max(treated.voxel_mm, settings.strength_voxel))
     results: dict[str, Tested | str] = {}
     for name, arm in make_arms(coarse, around[0], images, materials).items():
-        observer.begin(f"{treated.level}: testing {name}")
-        results[name] = arm if isinstance(arm, str) else load_arm(arm, coarse.grid, materials, bench)
+        observer.begin(f"{treated.level}: testing {name}", len(ALPHAS) * round(settings.increments))
+        results[name] = arm if isinstance(arm, str) else load_arm(arm, coarse.grid, materials, bench, observer)
+        _require_going_on(observer)
     arms = make_arms(treated, around[0], images, materials)
     observer.begin(f"{treated.level}: stiffness")
     stiffness = {
@@ -180,6 +186,11 @@ def load_level(
     observer.begin(f"{treated.level}: neighbours")
     found, missing = _segment(treated, (arms, limits), around, images, laboratory)
     return Loaded(tested=results, stiffness=stiffness, bounds=(soft, stiff), felt=found, missing=missing)
+
+
+def _require_going_on(observer: Observer) -> None:
+    if observer.cancelled():
+        raise InputError("the assessment was cancelled and nothing was written; assess the folder again")
 
 
 def _base(arms: Mapping[str, Arm | str]) -> Arm:

@@ -142,6 +142,9 @@ def _assess_level(
         if case.voxel_mm is not None:
             treated = treated.at_voxel(case.voxel_mm)
         sides = {side: _neighbour(level, run, side) for side in ("above", "below")}
+        for side, one in sides.items():
+            if isinstance(one, str):
+                record.warn(f"{level}: the level {side} is not assessed: {one}")
         intact = _intact(level, own, run)
     with record.stage(f"Testing {level}"):
         loaded = load_level(
