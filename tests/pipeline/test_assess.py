@@ -169,6 +169,8 @@ def test_without_the_patient_and_without_a_neighbour_it_says_so(simulated: Path,
     spine = json.loads((folder / "spine.json").read_text())
     cut = next(one for one in spine["vertebrae"] if one["level"] == "L3")
     cut["flags"].append("cut_by_border")
+    own = next(one for one in spine["vertebrae"] if one["level"] == "L2")
+    own["height_loss_percent"]["reference"]["levels"] = ["L2"]  # its own earlier CT
     write_json(folder / "spine.json", spine)
     assess_case(folder)
     level = outcome(folder)["levels"]["L2"]
@@ -180,6 +182,7 @@ def test_without_the_patient_and_without_a_neighbour_it_says_so(simulated: Path,
     below = level["adjacent_levels"]["L3"]["disc_pressure_standing_mpa"]["after"]
     assert below == {"value": None, "reason": "the body of L3 is cut by the border of the scan"}
     assert level["adjacent_levels"]["L1"]["change_by_cement_percent"]["disc_pressure"]["value"] is not None
+    assert level["mechanics"]["stiffness_n_mm"]["before"]["value"] is not None  # by L1, the nearest without loss
 
 
 def test_two_levels_in_one_session_point_to_each_other(simulated: Path, tmp_path: Path) -> None:

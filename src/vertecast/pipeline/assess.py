@@ -37,6 +37,8 @@ SCHEMA = "vertecast/outcome/1"
 OUTCOME = "outcome.json"
 _STAGES = ("Reading the run", "Building the levels", "Testing the levels", "Collecting the evidence")
 _MADE_BY = {"spine": "plan", "simulation": "simulate", "manifest": "plan"}
+_FAR = 2
+"""Levels at most between a fractured vertebra and one that tells its density: it falls off along the spine."""
 _DIFFERENT = 0.02  # relative difference of mean density from which it is another calibration
 
 
@@ -246,11 +248,30 @@ _PLACES = ("anterior", "middle", "posterior")
 
 
 def _intact(level: Level, own: dict[str, Any], run: _Run) -> list[Anatomy]:
-    """Return the vertebrae that height loss was measured against: they tell the density before the break."""
+    """Return the vertebrae that tell the density before the break: those that height loss was measured against.
+
+    Where that was the patient's own earlier CT, or nothing: the nearest on either side without loss and not treated.
+    """
     names = (own.get("height_loss_percent") or {}).get("reference", {}).get("levels", [])
-    levels = [Level(name) for name in names if name != str(level)]
+    levels = [Level(name) for name in names if name != str(level)] or _without_loss(level, run)
     found = [anatomy_of(one, run.labels, run.documents["spine"]) for one in levels if one in run.labels.values]
     return [one for one in found if isinstance(one, Anatomy)]
+
+
+def _without_loss(level: Level, run: _Run) -> list[Level]:
+    """Return the nearest level above and below, at most two away, that is of grade 0 and not treated."""
+    found: list[Level] = []
+    for step in (-1, 1):
+        for away in range(1, _FAR + 1):
+            rank = level.rank + step * away
+            if not 0 <= rank < len(Level):
+                break
+            other = list(Level)[rank]
+            grade = (measured(other, run.documents["spine"]).get("genant") or {}).get("grade")
+            if grade == 0 and str(other) not in run.fields and other in run.labels.values:
+                found.append(other)
+                break
+    return found
 
 
 def _neighbour(level: Level, run: _Run, side: str) -> Anatomy | str:
