@@ -13,7 +13,7 @@ from typing import Any
 from vertecast.core.errors import ParameterError
 from vertecast.core.parameters import read_toml
 
-_NOTES = re.compile(
+NOTES = re.compile(  # where the developers' notes are named
     r"(?:research/)?(?:clinical|physics|xray|schemes|numerics)\.md"
     r"(?:,?\s+section)?(?:\s+[C§]?\d[\d.]*\d|\s+[C§]?\d)?(?:\s+and\s+\d[\d.]*\d)?"
 )
@@ -109,7 +109,7 @@ class Bibliography:
         >>> load_bibliography().cited("KAVIAR trial [30]: mean 40.0 minutes").text
         'KAVIAR trial [Dohm 2014]: mean 40.0 minutes'
         """
-        text = _NOTES.sub(self._note, source)
+        text = NOTES.sub(self._note, source)
         text = _NUMBERS.sub(self._numbered, text)
         text = self._with_facts(text)
         for pattern, work in self._named:

@@ -289,7 +289,7 @@ SCENES: dict[str, tuple[Callable[[Theatre, float], Pixels], int]] = {
     "fracture": (fracture, 34),
     "face_down": (face_down, 44),
     "needle": (needle, 44),
-    "balloon": (balloon, 36),
+    "balloon": (balloon, 50),
     "cement": (cement, 44),
     "hardening": (hardening, 40),
     "home": (home, 44),
