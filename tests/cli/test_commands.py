@@ -55,6 +55,14 @@ def test_the_run_folder_holds_what_its_manifest_says(measured: Path) -> None:
     assert all(one["source"] for one in manifest["parameters"])
 
 
+def test_the_truth_of_a_phantom_follows_its_schema(phantom: Path) -> None:
+    truth = json.loads((phantom / "truth.json").read_text())
+    jsonschema.validate(truth, read_schema("phantom_truth"))
+    truth["vertebrae"][0].pop("canal_area_mm2")
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(truth, read_schema("phantom_truth"))
+
+
 def test_spine_json_follows_its_schema(measured: Path) -> None:
     spine = json.loads((measured / "spine.json").read_text())
     jsonschema.validate(spine, read_schema("spine"))
@@ -103,6 +111,7 @@ def test_a_fracture_is_found_against_the_own_earlier_ct(phantom: Path, tmp_path:
     ct, _, labels = ct_and_labels(phantom)
     prior = ["--prior-labels", labels, "--prior-ct", ct]
     answer = run(app, ["measure", *ct_and_labels(tmp_path / "f"), *prior, "--json"])
+    jsonschema.validate(json.loads((tmp_path / "f" / "truth.json").read_text()), read_schema("fracture_truth"))
     l1 = json.loads(answer.stdout)["vertebrae"][1]
     assert l1["height_loss_percent"]["place"] == "anterior"
     assert (

@@ -82,7 +82,7 @@ def run_case(
                 session.reused.add(stage.name)
                 observer.leave(stage.does, found.seconds, found.peak_memory_mib, reused=True)
         manifest = _write_manifest(session, clock)
-        return Ran(out, manifest, tuple(session.reused), clock.seconds)
+        return Ran(out, manifest, tuple(name for name in session.parts if name in session.reused), clock.seconds)
 
 
 def _make(stage: Stage, key: str, number: int, how: tuple[Session, StageStore, CompileClock]) -> None:
