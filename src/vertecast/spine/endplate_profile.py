@@ -47,8 +47,7 @@ class EdgeSettings:
     plate_variation: float = quantity("HU", "standard deviation of the plate's excess over marrow")
     correlation: float = quantity("1", "voxels that err together: noise grain, and what the profile does not describe")
     outlier: float = quantity("1", "residual in standard deviations at which a voxel has lost half its weight")
-    smoothing_base: float = quantity("mm", "smoothing length for voxels of no size")
-    smoothing_per_voxel: float = quantity("1", "smoothing length added per voxel step along the endplate's normal")
+    smoothing: float = quantity("mm", "smoothing length: a wave of 2 pi times it keeps half of its height")
     offset_kept_to: float = quantity("mm", "voxel step up to which an endplate keeps the mean place of its label")
     several_starts_from: float = quantity("mm", "voxel step from which a plate may hide in more than one slice")
     rounds: float = quantity("1", "most Gauss-Newton steps")
@@ -177,9 +176,8 @@ def _prior(plate: Endplate, window: EdgeWindow, p: EdgeSettings) -> _Prior:
     pull = precision.sum(axis=1)
     offset = p.label_offset * plate.step
     precision = precision - np.outer(pull, pull) / (float(pull.sum()) + 1.0 / offset**2)
-    smoothing = p.smoothing_base + p.smoothing_per_voxel * plate.step
     area = (plate.x[1] - plate.x[0]) ** 2 * window.spread.shape[1]
-    bending = field.bending() * smoothing**4
+    bending = field.bending() * p.smoothing**4
     spreads = [p.disc_spread, p.disc_variation, p.marrow_spread, p.marrow_variation, p.plate_spread, p.plate_variation]
     firmness = np.repeat(np.array(spreads) ** -2.0, [1, TERMS - 1] * 3)
     usual = np.zeros(3 * TERMS)
