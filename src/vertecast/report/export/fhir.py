@@ -24,8 +24,9 @@ def fhir_bundle(run: RunFolder) -> str:
     """Return the bundle as JSON, each resource checked against R4B; the same text for the same run.
 
     Every number of ``spine.json``, ``simulation.json`` and ``outcome.json`` is one Observation, with its 95 % interval
-    as two components, or with the reason it is absent. Each operated level is one Procedure in preparation, since it
-    was only simulated. Every resource is tagged as test data; no name, date or identifier of the patient is in it.
+    as two components, or with the reason it is absent; numbers of populations are none of this patient and stay
+    out. Each operated level is one Procedure in preparation, since it was only simulated. Every resource is tagged
+    as test data; no name, date or identifier of the patient is in it.
 
     Raises
     ------
@@ -42,7 +43,7 @@ def fhir_bundle(run: RunFolder) -> str:
         )
     maker = _Maker(run.case_id)
     patient = maker.entry("Patient", "patient", {"identifier": [{"value": run.case_id}]})
-    observed = [maker.observation(row) for row in run_rows(run)]
+    observed = [maker.observation(row) for row in run_rows(run) if not row.of_population]
     observed += list(_answers(run, maker))
     procedures = list(_procedures(run, maker))
     report = maker.entry("DiagnosticReport", "report", _report(run, observed, procedures))

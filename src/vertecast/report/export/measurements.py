@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vertecast.core.parameters import read_toml
+from vertecast.report.bibliography import load_bibliography
 from vertecast.report.case_report_run import RunFolder, level_rank
 
 DOCUMENTS = ("spine", "simulation", "outcome")
@@ -48,6 +49,13 @@ class Row:
         return (float(self.low), float(self.high)) if self.low and self.high else None
 
     @property
+    def of_population(self) -> bool:
+        """Whether it is a number of trials or registries: true of groups of people, no observation of this one."""
+        return self.document == "outcome" and any(
+            word in self.quantity.split(".")[0] for word in ("progression", "population", "evidence", "risk", "trial")
+        )
+
+    @property
     def words(self) -> str:
         """The quantity in words: ``heights_mm.anterior`` is "heights mm, anterior"."""
         return ", ".join(part.replace("_", " ") for part in self.quantity.split("."))
@@ -72,7 +80,8 @@ def run_rows(run: RunFolder, documents: tuple[str, ...] = DOCUMENTS) -> tuple[Ro
                 rows += _rows(name, level, levels[level], (), units)
         whole = {key: value for key, value in document.items() if key not in ("levels", "vertebrae")}
         rows += _rows(name, "", whole, (), units)
-    return tuple(rows)
+    cited = load_bibliography().cited
+    return tuple(replace(row, method=cited(row.method).text, reason=cited(row.reason).text) for row in rows)
 
 
 def unit_of(quantity: str, units: dict[str, str]) -> str | None:
