@@ -21,7 +21,7 @@ def stress_of(strain, law, material, kappa=None):
     stress, tangent = np.empty_like(strain), np.zeros((8, 8, count), np.float32)
     gaps = np.zeros(count, bool)
     history = np.zeros((8, count)) if kappa is None else kappa
-    respond(strain, history, np.ones(count), material, law.packed(), stress, tangent, gaps)
+    respond(strain, np.zeros_like(strain), history, np.ones(count), material, law.packed(), stress, tangent, gaps)
     return stress, tangent, gaps
 
 

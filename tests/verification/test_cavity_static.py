@@ -55,7 +55,7 @@ class Octant:
     def walk(self, walls, tolerance=1e-3):
         """Pressure, work, stored and dissipated energy when the wall has moved by each of ``walls``, mm."""
         n = self.body.mesh.count
-        slots = SlotState(np.zeros((8, 6, n)), np.zeros((8, n)), self.material)
+        slots = SlotState(np.zeros((8, 6, n)), np.zeros((8, 6, n)), np.zeros((8, n)), self.material)
         load = np.zeros((3, *self.body.mesh.node_shape))
         area = 4 * np.pi * self.radius**2 / 8
         rows, x, before, last, pressure, work, lost = [], np.zeros(load.size + 1), 0.0, 1.0, 0.0, 0.0, 0.0
@@ -69,7 +69,7 @@ class Octant:
             u, new = balance.parted(x)
             strain, kappa, energy = self.body.passes.strain(u) + slots.strain, slots.kappa.copy(), np.zeros((2, n))
             advance(strain, slots.strain, kappa, self.body.weight, self.material, balance.law, 0.0, energy)
-            slots = SlotState(strain, kappa, self.material)
+            slots = SlotState(strain, np.zeros((8, 6, n)), kappa, self.material)
             work, lost = work + 0.5 * (pressure + new[0]) * change, lost + energy[1].sum()
             pressure, before, last = new[0], wall, change
             rows.append((pressure, work, energy[0].sum(), lost))

@@ -25,7 +25,7 @@ from vertecast.kernels.cavity_state import (
     WalkStatus,
     Watch,
 )
-from vertecast.kernels.cavity_step import body_of, increment, stage
+from vertecast.kernels.cavity_step import body_of, increment, settled, stage
 
 Array = NDArray[np.float64]
 
@@ -109,29 +109,32 @@ def walk(
     records: list[CavityRecord] = []
     cuts = halved = 0
     path = stage(problem, state, goal, control)
-    memory = None
+    memory, status, reason = None, WalkStatus.COMPLETE, ""
     while not path.done(state):
-        if len(records) >= control.most:
-            return Walk(WalkStatus.STALLED, state, tuple(records), "", cuts)
         if observer.cancelled():
-            return Walk(WalkStatus.CANCELLED, state, tuple(records), "", cuts)
+            return Walk(WalkStatus.CANCELLED, state, tuple(records), "", cuts, np.nan)
+        if len(records) >= control.most or halved > control.cuts:
+            status = WalkStatus.STALLED
+            break
         target = path.next(state, 0.5**halved)
         found = increment(problem, state, target, control, memory)
         if found is None or found.record.wall_step > 1.5 * control.motion:
             cuts, halved = cuts + 1, halved + 1
             path.slow(found.record.wall_step if found is not None else None)
             memory = None if found is None else memory
-            if halved > control.cuts:
-                return Walk(WalkStatus.STALLED, state, tuple(records), "", cuts)
             continue
         state, memory, halved = found.state, found.memory, max(0, halved - 1)
         path.learn(found.record)
         records.append(found.record)
         observer.advance()
-        reason = None if watch is None else watch(state, found.record)
-        if reason is not None:
-            return Walk(WalkStatus.STOPPED, state, tuple(records), reason, cuts)
-    return Walk(WalkStatus.COMPLETE, state, tuple(records), "", cuts)
+        reason = "" if watch is None else watch(state, found.record) or ""
+        if reason:
+            status = WalkStatus.STOPPED
+            break
+    if not records:
+        return Walk(status, state, (), reason, cuts)
+    state, unbalanced, spent = settled(problem, state, control)
+    return Walk(status, state, tuple(records), reason, cuts, unbalanced, spent)
 
 
 def density_of(problem: CavityProblem, state: CavityState) -> Array:

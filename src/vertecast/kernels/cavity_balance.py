@@ -113,11 +113,13 @@ class SlotState:
     Parameters
     ----------
     strain : (8, 6, n), elastic strain with the gaps' opening
+    gap : (8, 6, n), its part that is open gaps
     kappa : (8, n), equivalent plastic strain
     material : (4, n), MPa: lambda, mu, yield stress, tension cut-off
     """
 
     strain: Array
+    gap: Array
     kappa: Array
     material: Array
 
@@ -201,8 +203,8 @@ class CavityBalance:
             strain += self.slots.strain[:, :, part]
             stress = np.empty_like(strain)
             respond(
-                strain, self.slots.kappa[:, part], self.body.weight[part], self.slots.material[:, part],
-                self.law, stress, self._tangent.values[:, :, part], gaps[part],
+                strain, self.slots.gap[:, :, part], self.slots.kappa[:, part], self.body.weight[part],
+                self.slots.material[:, part], self.law, stress, self._tangent.values[:, :, part], gaps[part],
             )  # fmt: skip
             self.body.passes.force(stress, planes=planes, out=out)
             if gaps[part].any():

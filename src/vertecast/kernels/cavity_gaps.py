@@ -4,7 +4,6 @@ The law is isotropic, so its tangent is that of three principal stresses to thre
 modulus for each pair of axes that keeps stress and strain coaxial.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from vertecast.kernels.brick_modes import Integration
 from vertecast.kernels.bricks import BrickMesh
 from vertecast.kernels.cavity_law import GAP, principal
-from vertecast.kernels.foam_points import effective_yield, flow_multiplier
+from vertecast.kernels.cavity_nearest import nearest
 from vertecast.kernels.gauss import GaussPasses, RankOneTangent
 
 Array = NDArray[np.float64]
@@ -94,39 +93,11 @@ def multiply(values: Any, strain: Any) -> None:
 @njit(cache=True)
 def principal_stress(e, lame, mu, strength, tension, kappa, law, out):  # type: ignore[no-untyped-def]
     """Write the principal stresses of principal strains ``e`` (3,), axis by axis."""
-    order = np.argsort(-e)
-    volume = e[0] + e[1] + e[2]
-    t, o = np.empty(3), np.zeros(3)
-    for i in range(3):
-        t[i] = lame * volume + 2.0 * mu * e[order[i]]
-    if t[0] > tension:
-        o[0] = (t[0] - tension) / (lame + 2.0 * mu)
-        if t[1] - lame * o[0] > tension:
-            count, total = 2, (t[0] + t[1] - 2.0 * tension) / (2.0 * lame + 2.0 * mu)
-            if t[2] - lame * total > tension:
-                count, total = 3, (t[0] + t[1] + t[2] - 3.0 * tension) / (3.0 * lame + 2.0 * mu)
-            for i in range(count):
-                o[i] = (t[i] - tension - lame * total) / (2.0 * mu)
+    o = np.empty(3)
+    nearest(e, lame, mu, strength, tension, kappa, law, out, o)
     opening = o[0] + o[1] + o[2]
-    bulk = lame + 2.0 * mu / 3.0
-    p = bulk * (volume - opening)
-    a = 0.0
     for i in range(3):
-        t[i] = 2.0 * mu * (e[order[i]] - o[i] - (volume - opening) / 3.0)
-        a += 1.5 * t[i] * t[i]
-    c, b = 1.0 + law[0] * law[0] / 9.0, law[0] * law[0] * p * p
-    y, _, whole, _ = effective_yield(kappa, strength, law)
-    if a + b > c * y * y:
-        b1, b2 = 3.0 * mu, bulk * law[0] * law[0]
-        g = flow_multiplier(a, b, b1, b2, kappa, strength, law)
-        a1, a2 = 1.0 + b1 * g, 1.0 + b2 * g
-        p /= a2
-        for i in range(3):
-            t[i] /= a1
-        size = math.sqrt((a / (a1 * a1) + b / (a2 * a2)) / c)
-        _, _, whole, _ = effective_yield(kappa + c * g * size, strength, law)
-    for i in range(3):
-        out[order[i]] = whole * (t[i] + p + GAP * (lame * opening + 2.0 * mu * o[i]))
+        out[i] += GAP * (lame * opening + 2.0 * mu * o[i])
 
 
 @njit(cache=True, parallel=True)

@@ -1,8 +1,10 @@
 """Foam that opens: the crushable ellipse of :mod:`foam_points` with a tension cut-off whose gaps close again.
 
-At every point the trial strain is the carried elastic strain plus the increment. Where a principal stress would exceed
-the cut-off, a gap opens across it (Rankine, all three principal directions); the gap's strain stays in the carried
-strain, so it closes on the way back before the material bears again. What remains is returned to the ellipse.
+At every point the trial strain is the carried elastic strain plus the increment. Its stress is brought back to the
+nearest one (in energy) that the ellipse and the cut-off allow: crush across the ellipse, gaps across the principal
+directions at the cut-off (Rankine), or both at once. The nearest point of a convex set has a symmetric tangent that is
+never negative, which Newton's method lives on. The gap's strain stays in the carried strain, so it closes on the way
+back before the material bears again.
 """
 
 import math
@@ -10,11 +12,12 @@ import math
 import numpy as np
 from numba import njit, prange
 
+from vertecast.kernels.cavity_nearest import nearest
 from vertecast.kernels.foam_points import BLOCK, effective_yield, flow_multiplier, softened
 
-GAP = 1e-3  # share of the stiffness that an open gap keeps, so that no piece comes loose
-_CRUSHED_AND_OPEN = 0.25  # share of the tangent kept where a point crushes one way and opens another
-_TWO_OPEN = 0.3  # share kept where two directions are open: the third still bears
+GAP = 1e-2
+"""Share of the stiffness with which an open gap resists change within an increment: no piece comes loose, Newton's
+tangent is regular. It begins anew at each increment and is gone when nothing moves: a viscosity, not a stiffness."""
 
 
 @njit(cache=True)
@@ -106,48 +109,83 @@ def opened(e, lame, mu, tension, gap, axes):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, inline="always")
-def _split(e, gap, bulk, shear, s):  # type: ignore[no-untyped-def]
-    """Write the deviatoric stress of the closed strain into ``s``; return trial sigma_e**2 and the mean stress."""
-    for i in range(6):
-        s[i] = e[i] - gap[i]
-    volume = s[0] + s[1] + s[2]
+def _split(e, bulk, shear, s):  # type: ignore[no-untyped-def]
+    """Write the deviatoric trial stress into ``s``; return trial sigma_e**2 and the mean stress."""
+    volume = e[0] + e[1] + e[2]
     for i in range(3):
-        s[i] = 2.0 * shear * (s[i] - volume / 3.0)
-        s[3 + i] *= shear
+        s[i] = 2.0 * shear * (e[i] - volume / 3.0)
+        s[3 + i] = shear * e[3 + i]
     a = 1.5 * (s[0] ** 2 + s[1] ** 2 + s[2] ** 2) + 3.0 * (s[3] ** 2 + s[4] ** 2 + s[5] ** 2)
     return a, bulk * volume
 
 
-@njit(cache=True, parallel=True)
-def respond(strain, kappa, weight, material, law, stress, tangent, gaps):  # type: ignore[no-untyped-def]
-    """Write weighted stress, and the weighted rank-one tangent, at the 8 points of a chunk of elements.
-
-    ``strain`` (8, 6, n) is carried plus increment; ``material`` (4, n) lambda, mu, yield stress and cut-off; ``weight``
-    (n,) is the share of each element that is material. ``gaps`` (n,) is set where one is open: there the rank-one
-    tangent is a stand-in, and :mod:`cavity_gaps` has the exact one.
-    """
-    blocks = (weight.shape[0] + BLOCK - 1) // BLOCK
-    for k in prange(blocks):
-        _respond_block(k * BLOCK, strain, kappa, weight, material, law, stress, tangent, gaps)
+@njit(cache=True)
+def may_open(a, p, s, tension):  # type: ignore[no-untyped-def]
+    """Tell whether the largest principal stress exceeds the cut-off; ``s`` deviatoric, ``a`` = sigma_e**2."""
+    if not tension < np.inf or p + 2.0 / 3.0 * math.sqrt(a) <= tension:
+        return False
+    t, axes = np.empty(3), np.empty((3, 3))
+    principal(s, t, axes)
+    return t[0] + p > tension
 
 
 @njit(cache=True)
-def _respond_block(first, strain, kappa, weight, material, law, stress, tangent, gaps):  # type: ignore[no-untyped-def]
+def open_point(e, material, kappa, law, stress, gap, flow):  # type: ignore[no-untyped-def]
+    """Write stress, opening and plastic flow (6, Voigt) of a point with a gap; return the flow multiplier.
+
+    ``material`` (4,): lambda, mu, yield stress, cut-off. Flow and opening have engineering shear.
+    """
+    e6, values, axes = np.empty(6), np.empty(3), np.empty((3, 3))
+    for i in range(3):
+        e6[i], e6[3 + i] = e[i], 0.5 * e[3 + i]
+    principal(e6, values, axes)
+    t, o = np.empty(3), np.empty(3)
+    g = nearest(values, material[0], material[1], material[2], material[3], kappa, law, t, o)
+    mean = (t[0] + t[1] + t[2]) / 3.0
+    alpha2 = law[0] * law[0]
+    for i in range(6):
+        stress[i], gap[i], flow[i] = 0.0, 0.0, 0.0
+    for a in range(3):
+        x, y, z = axes[0, a], axes[1, a], axes[2, a]
+        rate = g * (1.5 * (t[a] - mean) + alpha2 * mean / 3.0)
+        for i, n in enumerate((x * x, y * y, z * z, y * z, x * z, x * y)):
+            twice = 1.0 if i < 3 else 2.0
+            stress[i] += t[a] * n
+            gap[i] += twice * o[a] * n
+            flow[i] += twice * rate * n
+    return g
+
+
+@njit(cache=True, parallel=True)
+def respond(strain, before, kappa, weight, material, law, stress, tangent, gaps):  # type: ignore[no-untyped-def]
+    """Write weighted stress, and the weighted rank-one tangent, at the 8 points of a chunk of elements.
+
+    ``strain`` (8, 6, n) is carried plus increment; ``before`` (8, 6, n) the gaps at the increment's begin; ``material``
+    (4, n) lambda, mu, yield stress and cut-off; ``weight`` (n,) is the share of each element that is material. ``gaps``
+    (n,) is set where one is open: there the rank-one
+    tangent is the elastic one, and :mod:`cavity_gaps` has the true one.
+    """
+    blocks = (weight.shape[0] + BLOCK - 1) // BLOCK
+    for k in prange(blocks):
+        _respond_block(k * BLOCK, strain, before, kappa, weight, material, law, stress, tangent, gaps)
+
+
+@njit(cache=True)
+def _respond_block(first, strain, before, kappa, weight, material, law, stress, tangent, gaps):  # type: ignore[no-untyped-def]
     alpha2 = law[0] * law[0]
     c = 1.0 + alpha2 / 9.0
-    s, e, gap, axes = np.empty(6), np.empty(6), np.empty(6), np.empty((3, 3))
+    s, e, gap, flow = np.empty(6), np.empty(6), np.empty(6), np.empty(6)
     for q in range(8):
         for j in range(first, min(first + BLOCK, weight.shape[0])):
             part = weight[j]
-            lame, shear, strength = material[0, j], material[1, j], material[2, j]
+            lame, shear, strength, tension = material[0, j], material[1, j], material[2, j], material[3, j]
             bulk = lame + 2.0 * shear / 3.0
             for i in range(6):
                 e[i] = strain[q, i, j]
-            count = opened(e, lame, shear, material[3, j], gap, axes)
-            a, p = _split(e, gap, bulk, shear, s)
+            a, p = _split(e, bulk, shear, s)
             b = alpha2 * p * p
             y, dy, whole, dwhole = effective_yield(kappa[q, j], strength, law)
-            g, a1, a2 = 0.0, 1.0, 1.0
+            g = 0.0
             if a + b > c * y * y:
                 b1, b2 = 3.0 * shear, bulk * alpha2
                 g = flow_multiplier(a, b, b1, b2, kappa[q, j], strength, law)
@@ -157,43 +195,33 @@ def _respond_block(first, strain, kappa, weight, material, law, stress, tangent,
                     s[i] /= a1
                 a /= a1 * a1
                 b /= a2 * a2
-                size = math.sqrt((a + b) / c)
-                y, dy, whole, dwhole = effective_yield(kappa[q, j] + c * g * size, strength, law)
-            loose = GAP * whole * part
-            volume = gap[0] + gap[1] + gap[2]
-            for i in range(3):
-                stress[q, i, j] = part * whole * (s[i] + p) + loose * (lame * volume + 2.0 * shear * gap[i])
-                stress[q, 3 + i, j] = part * whole * s[3 + i] + loose * shear * gap[3 + i]
-            if count > 0:
-                gaps[j] = True
-            share = part * whole * (1.0 if count == 0 else (_CRUSHED_AND_OPEN if g > 0.0 else 1.0))
-            if g > 0.0:
-                w1, w2 = 3.0 * shear / a1, bulk * alpha2 / a2
-                along = w1 * a + w2 * b
-                theta = softened(along, g, size, c, y, dy, whole, dwhole)
-                root = math.sqrt(theta / whole * share)
-                tangent[q, 0, j] = share * bulk / a2
-                tangent[q, 1, j] = share * shear / a1
+            if may_open(a, p, s, tension):
+                open_point(e, material[:, j], kappa[q, j], law, s, gap, flow)
                 for i in range(6):
-                    tangent[q, 2 + i, j] = root * (w1 * s[i] + w2 * p if i < 3 else w1 * s[i])
-                continue
-            if count == 2:
-                share *= _TWO_OPEN
-            elif count == 3:
-                share *= GAP
-            tangent[q, 0, j] = share * bulk
-            tangent[q, 1, j] = share * shear
+                    gap[i] -= before[q, i, j]
+                volume = gap[0] + gap[1] + gap[2]
+                for i in range(3):
+                    stress[q, i, j] = part * (s[i] + GAP * (lame * volume + 2.0 * shear * gap[i]))
+                    stress[q, 3 + i, j] = part * (s[3 + i] + GAP * shear * gap[3 + i])
+                gaps[j] = True
+                g = 0.0
+            else:
+                for i in range(3):
+                    stress[q, i, j] = part * (s[i] + p)
+                    stress[q, 3 + i, j] = part * s[3 + i]
+            tangent[q, 0, j] = part * bulk
+            tangent[q, 1, j] = part * shear
             for i in range(6):
                 tangent[q, 2 + i, j] = 0.0
-            if count == 1 or count == 2:
-                root = math.sqrt(share * (1.0 - GAP) / (lame + 2.0 * shear))
-                x, yy, z = axes[0, 0], axes[1, 0], axes[2, 0]
-                tangent[q, 2, j] = root * (lame + 2.0 * shear * x * x)
-                tangent[q, 3, j] = root * (lame + 2.0 * shear * yy * yy)
-                tangent[q, 4, j] = root * (lame + 2.0 * shear * z * z)
-                tangent[q, 5, j] = root * 2.0 * shear * yy * z
-                tangent[q, 6, j] = root * 2.0 * shear * x * z
-                tangent[q, 7, j] = root * 2.0 * shear * x * yy
+            if g > 0.0:
+                size = math.sqrt((a + b) / c)
+                y, dy, whole, dwhole = effective_yield(kappa[q, j] + c * g * size, strength, law)
+                w1, w2 = 3.0 * shear / a1, bulk * alpha2 / a2
+                root = math.sqrt(softened(w1 * a + w2 * b, g, size, c, y, dy, whole, dwhole) * part)
+                tangent[q, 0, j] /= a2
+                tangent[q, 1, j] /= a1
+                for i in range(6):
+                    tangent[q, 2 + i, j] = root * (w1 * s[i] + w2 * p if i < 3 else w1 * s[i])
 
 
 @njit(cache=True, parallel=True)
@@ -216,50 +244,58 @@ def _advance_block(first, strain, before, kappa, weight, material, law, jam, ene
     alpha2 = law[0] * law[0]
     c = 1.0 + alpha2 / 9.0
     s, e, old = np.empty(6), np.empty(6), np.empty(6)
-    gap, was, axes = np.empty(6), np.empty(6), np.empty((3, 3))
+    gap, flow, was, axes = np.empty(6), np.empty(6), np.empty(6), np.empty((3, 3))
     last = min(first + BLOCK, weight.shape[0])
     energy[:, first:last] = 0.0
     for q in range(8):
         for j in range(first, last):
-            lame, shear, strength = material[0, j], material[1, j], material[2, j]
+            lame, shear, strength, tension = material[0, j], material[1, j], material[2, j], material[3, j]
             bulk = lame + 2.0 * shear / 3.0
             part = 0.125 * weight[j]
             for i in range(6):
                 e[i] = strain[q, i, j]
                 old[i] = before[q, i, j]
-            count = opened(e, lame, shear, material[3, j], gap, axes)
-            a, p = _split(e, gap, bulk, shear, s)
+            a, p = _split(e, bulk, shear, s)
             b = alpha2 * p * p
-            y, _, whole, _ = effective_yield(kappa[q, j], strength, law)
+            y, _, _, _ = effective_yield(kappa[q, j], strength, law)
+            g, open_ = 0.0, False
             if a + b > c * y * y:
-                b1, b2 = 3.0 * shear, bulk * alpha2
-                g = flow_multiplier(a, b, b1, b2, kappa[q, j], strength, law)
-                a1, a2 = 1.0 + b1 * g, 1.0 + b2 * g
+                g = flow_multiplier(a, b, 3.0 * shear, bulk * alpha2, kappa[q, j], strength, law)
+                a1, a2 = 1.0 + 3.0 * shear * g, 1.0 + bulk * alpha2 * g
                 p /= a2
                 a /= a1 * a1
                 b /= a2 * a2
                 for i in range(6):
                     s[i] /= a1
-                    flow = 1.5 * s[i] + alpha2 * p / 3.0 if i < 3 else 3.0 * s[i]
-                    strain[q, i, j] -= g * flow
-                more = c * g * math.sqrt((a + b) / c)
-                previous = whole
-                _, _, whole, _ = effective_yield(kappa[q, j] + more, strength, law)
-                kappa[q, j] += more
-                elastic = a / (6.0 * shear) + p * p / (2.0 * bulk)
-                energy[1, j] += part * (whole * g * (a + b) + (previous - whole) * elastic)
-            energy[0, j] += part * whole * (a / (6.0 * shear) + p * p / (2.0 * bulk))
-            if count > 0:
-                volume, work, tightness = gap[0] + gap[1] + gap[2], 0.0, 0.0
+                    flow[i] = g * (1.5 * s[i] + alpha2 * p / 3.0 if i < 3 else 3.0 * s[i])
+            if may_open(a, p, s, tension):
+                open_ = True
+                g = open_point(e, material[:, j], kappa[q, j], law, s, gap, flow)
+                p = (s[0] + s[1] + s[2]) / 3.0
+                for i in range(3):
+                    s[i] -= p
+                a = 1.5 * (s[0] ** 2 + s[1] ** 2 + s[2] ** 2) + 3.0 * (s[3] ** 2 + s[4] ** 2 + s[5] ** 2)
+                b = alpha2 * p * p
+            if g > 0.0:
+                for i in range(6):
+                    strain[q, i, j] -= flow[i]
+                kappa[q, j] += c * g * math.sqrt((a + b) / c)
+                energy[1, j] += part * g * (a + b)
+            energy[0, j] += part * (a / (6.0 * shear) + p * p / (2.0 * bulk))
+            if open_:
+                volume, work = gap[0] + gap[1] + gap[2], 0.0
                 for i in range(3):
                     work += (s[i] + p) * gap[i] + s[3 + i] * gap[3 + i]
-                    tightness += shear * (gap[i] ** 2 + 0.5 * gap[3 + i] ** 2)
-                energy[0, j] += part * whole * (work + GAP * (0.5 * lame * volume**2 + tightness))
-                if jam > 0.0:
-                    opened(old, lame, shear, material[3, j], was, axes)
-                    if volume > was[0] + was[1] + was[2]:
-                        for i in range(6):
-                            strain[q, i, j] -= jam * (gap[i] - was[i])
+                energy[0, j] += part * work
+                opened(old, lame, shear, tension, was, axes)
+                wider = volume - was[0] - was[1] - was[2]
+                drag = lame * wider * wider
+                for i in range(3):
+                    drag += shear * (2.0 * (gap[i] - was[i]) ** 2 + (gap[3 + i] - was[3 + i]) ** 2)
+                energy[1, j] += part * GAP * drag
+                if jam > 0.0 and wider > 0.0:
+                    for i in range(6):
+                        strain[q, i, j] -= jam * (gap[i] - was[i])
 
 
 @njit(cache=True, parallel=True)

@@ -87,6 +87,7 @@ class CavityState:
     outside : distance field, negative where there is neither material nor cavity; None when all is material
     pressures : MPa, one a cavity
     load : scale of the platens' forces
+    steered : per cavity, whether its volume was given when this state was found (else its pressure)
     leftover : what the grid's Gauss points know beyond the points
     displacement : (3, *nodes), mm, of the material that began at each node
     platens : (platens, 3): motion of each platen since the beginning, mm at its point, and its two tilts
@@ -103,6 +104,7 @@ class CavityState:
     platens: Array
     work: float
     dissipated: float
+    steered: tuple[bool, ...] = ()
 
     def volumes(self, spacing: tuple[float, float, float]) -> tuple[float, ...]:
         """Return the cavities' volumes, mm³."""
@@ -165,6 +167,8 @@ class WalkControl:
     iterations : Newton corrections before a step is cut
     cuts : times a step may be halved in a row before the walk stalls
     most : increments after which it stalls
+    balance : imbalance over present forces that the walk's last state may have, counted anew after its last move
+    settling : corrections without change of volume or load that may be spent on that
     """
 
     motion: float = 0.3
@@ -173,6 +177,8 @@ class WalkControl:
     iterations: int = 25
     cuts: int = 5
     most: int = 200
+    balance: float = 0.01
+    settling: int = 8
 
     def __post_init__(self) -> None:
         if not 0 < self.motion <= 1 or self.increments < 1 or not 0 < self.tolerance < 1 or self.iterations < 1:
@@ -190,13 +196,23 @@ class WalkStatus(Enum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Walk:
-    """The last good state, every increment's record, and why it ended (the watcher's word when STOPPED)."""
+    """The last good state with its balance restored, every increment's record, and how it ended.
+
+    Parameters
+    ----------
+    records : pressures are those while the wall moved; at rest (``state.pressures``) they are a little lower
+    reason : the watcher's word when STOPPED
+    unbalanced : imbalance of ``state`` over the forces present, as its material and walls are now
+    settling : corrections spent on restoring it
+    """
 
     status: WalkStatus
     state: CavityState
     records: tuple[CavityRecord, ...]
     reason: str
     cuts: int
+    unbalanced: float = 0.0
+    settling: int = 0
 
 
 Watch = Callable[[CavityState, CavityRecord], "str | None"]

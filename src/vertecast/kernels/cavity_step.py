@@ -146,7 +146,38 @@ def slots_of(problem: CavityProblem, state: CavityState, body: CutBody) -> tuple
     at = homes(points, mesh)
     material = cell_constants(problem.constants, at, points, mesh)
     carried = state.leftover.added(mesh, slot_means(at, points, mesh, body.weight > _WHOLE))
-    return SlotState(carried.strain(material), np.zeros_like(carried.kappa), material), carried, at
+    return SlotState(carried.strain(material), carried.gap, np.zeros_like(carried.kappa), material), carried, at
+
+
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """A state made ready for an increment: its cells, what they carry, and the equations."""
+
+    body: CutBody
+    slots: SlotState
+    past: Carried
+    at: Homes
+    balance: CavityBalance
+    change: Array
+    raw: float
+
+
+def ready(problem: CavityProblem, state: CavityState, target: Target) -> Ready:
+    """Cut the cells, gather what they carry and look how far the state is from balance."""
+    body = body_of(problem, state)
+    slots, past, at = slots_of(problem, state, body)
+    held = ~np.isnan(target.pressures)
+    change = np.where(held, 0.0, target.volumes - np.array(state.volumes(problem.spacing)))
+    balance = CavityBalance(
+        body, slots, problem.law, problem.constraints,
+        load=target.load * spread(problem.constraints, body.mesh),
+        change=tuple(None if given else float(one) for given, one in zip(held, change, strict=True)),
+        reliefs=_reliefs(problem, state, body),
+    )  # fmt: skip
+    rest = np.concatenate([np.zeros(balance.load.size), state.pressures])
+    before = balance.imbalance(rest, 1.0)
+    raw = balance.free_size(balance.parted(before.residual)[0]) / max(before.reference, 1e-300)
+    return Ready(body, slots, past, at, balance, change, raw)
 
 
 def increment(
@@ -162,21 +193,42 @@ def increment(
     ----------
     memory : displacement of the increment before and the volume changes it made, to begin with
     """
-    body = body_of(problem, state)
-    slots, past, at = slots_of(problem, state, body)
+    begin = ready(problem, state, target)
+    return _solved(problem, state, target, control, (begin, memory))
+
+
+def settled(problem: CavityProblem, state: CavityState, control: WalkControl) -> tuple[CavityState, float, int]:
+    """Restore the balance that the last move has upset: volumes (or pressures) and load stay as they are.
+
+    Returns
+    -------
+    state, its imbalance over the forces present, and the corrections it took
+    """
+    held = np.array([True] * len(state.cavities)) if not any(state.steered) else ~np.array(state.steered)
+    pressures = np.where(held, state.pressures, np.nan)
+    for turn in range(control.settling + 1):
+        target = Target(np.array(state.volumes(problem.spacing)), pressures, state.load)
+        begin = ready(problem, state, target)
+        if begin.raw <= control.balance or turn == control.settling:
+            break
+        step = _solved(problem, state, target, control, (begin, None))
+        if step is None:
+            break
+        state = step.state
+    return state, begin.raw, turn
+
+
+def _solved(
+    problem: CavityProblem,
+    state: CavityState,
+    target: Target,
+    control: WalkControl,
+    begun: tuple[Ready, tuple[Array, Array] | None],
+) -> Step | None:
+    begin, memory = begun
+    body, balance = begin.body, begin.balance
     held = ~np.isnan(target.pressures)
-    volumes = np.array(state.volumes(problem.spacing))
-    change = np.where(held, 0.0, target.volumes - volumes)
-    balance = CavityBalance(
-        body, slots, problem.law, problem.constraints,
-        load=target.load * spread(problem.constraints, body.mesh),
-        change=tuple(None if given else float(one) for given, one in zip(held, change, strict=True)),
-        reliefs=_reliefs(problem, state, body),
-    )  # fmt: skip
-    rest = np.concatenate([np.zeros(balance.load.size), state.pressures])
-    before = balance.imbalance(rest, 1.0)
-    raw = balance.free_size(balance.parted(before.residual)[0])
-    x = _beginning(balance, state, change, memory)
+    x = _beginning(balance, state, begin.change, memory)
     x[balance.load.size :][held] = target.pressures[held]
     steps = StepControl(tolerance=control.tolerance, iterations=control.iterations)
     found = equilibrium(balance, steps, x, 1.0)
@@ -186,13 +238,14 @@ def increment(
     u, pressures = balance.parted(x)
     if (pressures < 0).any():
         pressures = np.where((pressures < 0) & held, 0.0, pressures)
-    moved, stored, dissipated = _advanced(problem, state, body, (slots, past), at, u)
+    moved, stored, dissipated = _advanced(problem, state, body, (begin.slots, begin.past), begin.at, u)
     work = _work(problem, state, balance, u, pressures, target)
     step = max(wall_step(cavity, u, body.mesh.nodes, problem.spacing) for cavity in state.cavities)
     new = replace(
         moved,
         pressures=tuple(float(p) for p in pressures),
         load=target.load,
+        steered=tuple(bool(one) for one in ~held),
         platens=state.platens + _platen_steps(problem, body, u),
         work=state.work + work,
         dissipated=state.dissipated + dissipated,
@@ -201,10 +254,10 @@ def increment(
         volumes=new.volumes(problem.spacing), pressures=new.pressures, load=new.load,
         platens=tuple((float(w), float(a), float(b)) for w, a, b in new.platens),
         support=balance.support(x),
-        work=new.work, stored=stored, dissipated=new.dissipated, unbalanced=raw / max(before.reference, 1e-300),
+        work=new.work, stored=stored, dissipated=new.dissipated, unbalanced=begin.raw,
         imbalance=miss, wall_step=step, newton=newton, krylov=krylov,
     )  # fmt: skip
-    return Step(new, record, (u, change))
+    return Step(new, record, (u, begin.change))
 
 
 def _beginning(balance: CavityBalance, state: CavityState, change: Array, memory: tuple[Array, Array] | None) -> Array:
