@@ -13,6 +13,7 @@ from tests.procedure.simple_site import needle, simple_site
 
 from vertecast.core.errors import GeometryError, InputError, ParameterError
 from vertecast.core.sides import Side
+from vertecast.kernels.cavity import WalkControl
 from vertecast.procedure.balloon import BalloonSettings, Family, Skin, load_balloon, tool_axes
 from vertecast.procedure.deflate import deflate
 from vertecast.procedure.fractured import (
@@ -221,6 +222,34 @@ def test_rated_pressure_and_lost_height_end_an_inflation() -> None:
     near = clearances(level, lift.state)[0]
     assert near[Neighbour.CORTEX] < 12.0
     assert inflate(free, Inflation(volume=3000.0)).ended[Side.LEFT] in {"cortex_distance", "canal_distance"}
+
+
+def test_a_balloon_that_touches_the_canal_at_rest_is_refused() -> None:
+    with pytest.raises(GeometryError, match="touches the canal at rest"):
+        place_tool("xpander-15/3", needle(tip=(3.0, 0.5, 2.0)), fractured(), settings())
+
+
+def test_a_target_beyond_reach_ends_at_the_rated_volume_and_is_told() -> None:
+    level, chosen = fractured(), settings()
+    tool = place_tool("xpander-15/3", needle(tip=TIP), level, chosen)
+    small = replace(tool, skin=replace(tool.skin, rated_volume=850.0))
+    lift = lie_down(begin_lift(level, (small,), settings=chosen))
+    ended = inflate(lift, Inflation(volume=3000.0, height=8.0, angle=1.0, rules=FREE))
+    assert ended.ended == {Side.LEFT: "rated_volume"}
+    assert any("of the 8.0 mm of height asked for" in note for note in ended.notes)
+    assert any("degrees asked for" in note for note in ended.notes)
+
+
+def test_where_no_equilibrium_is_found_the_last_good_state_is_kept_and_told() -> None:
+    level, chosen = fractured(), settings()
+    lift = lie_down(begin_lift(level, (place_tool("xpander-15/3", needle(tip=TIP), level, chosen),), settings=chosen))
+    hopeless = WalkControl(iterations=1, tolerance=1e-9, cuts=1)
+    ended = inflate(lift, Inflation(volume=3000.0, rules=FREE), control=hopeless)
+    assert ended.ended == {Side.LEFT: "no_equilibrium"}
+    assert ended.volumes == lift.volumes
+    assert gained(ended) == 0.0
+    stuck = deflate(ended, control=hopeless)
+    assert any("found no equilibrium below" in note and "last good state" in note for note in stuck.notes)
 
 
 def test_a_curette_cuts_and_does_not_lift() -> None:

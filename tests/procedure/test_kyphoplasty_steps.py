@@ -22,7 +22,7 @@ from vertecast.procedure.fractured import make_fractured
 from vertecast.procedure.inflate import RULES, BalloonStop, Inflation
 from vertecast.procedure.kyphoplasty import LiftTask, kyphoplasty, lift_finished
 from vertecast.procedure.lift import Lift, begin_lift
-from vertecast.procedure.lift_outcome import lift_fields, lift_summary, measured_moments
+from vertecast.procedure.lift_outcome import keyframe_fields, lift_fields, lift_summary, measured_moments
 from vertecast.procedure.state import State
 from vertecast.procedure.tools import place_tool
 from vertecast.procedure.vertebroplasty import LevelTask, Practice
@@ -102,6 +102,25 @@ def test_the_summary_keeps_its_schema_and_its_fields_their_grid(done: State) -> 
     assert all(values.shape == lift.level.site.grid.shape for values, _ in fields.values())
     cavity = float(fields["cavity_inflated"][0].sum()) * 27.0
     assert cavity == pytest.approx(lift.moments["inflated"].volumes(lift.level.spacing)[0], rel=0.01)
+
+
+def test_arrival_and_keyframes_follow_the_balloon(done: State) -> None:
+    lift = lift_of(done)
+    arrival = lift_fields(lift)["balloon_arrival_s"][0]
+    inside = lift_fields(lift)["cavity_inflated"][0] > 0.5
+    assert np.isfinite(arrival[inside]).all()
+    assert np.isnan(arrival).sum() > 0.9 * arrival.size
+    told = [event.t_s for event in done.stream() if event.kind is EventKind.INFLATION and event.side]
+    assert lift.began <= np.nanmin(arrival)
+    assert np.nanmax(arrival) <= max(told) + 1e-6
+    frames = keyframe_fields(lift)
+    assert 3 <= len(frames) <= 8
+    seconds = [second for second, _, _ in frames]
+    assert seconds == sorted(set(seconds))
+    assert [name for _, name, _ in frames if name != "inflating"] == ["prone", "inflated", "deflated"]
+    at = frames[[name for _, name, _ in frames].index("inflated")][2]
+    up = lift_fields(lift)["displacement_z_inflated_mm"][0]
+    np.testing.assert_allclose(at[..., 2], up, atol=1e-4)  # this site's axes are the patient's
 
 
 def test_wrong_calls_are_refused_before_anything_starts() -> None:

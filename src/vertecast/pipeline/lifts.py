@@ -14,9 +14,12 @@ from vertecast.procedure.fractured import FracturedLevel, Lost, make_fractured, 
 from vertecast.procedure.inflate import RULES, BalloonStop, Inflation
 from vertecast.procedure.kyphoplasty import DEFAULT_TOOL, LiftTask
 from vertecast.procedure.vertebroplasty import LevelTask
+from vertecast.spine.anatomy import Anatomy
 from vertecast.spine.heights import Place
 from vertecast.spine.measurement import SpineMeasurement
 
+_INTACT = 20.0  # per cent of height lost, below which Genant calls it normal
+_NEAR = 2  # levels above and below
 PROCEDURES = ("kyphoplasty", "other_cavity_tool")
 """Procedures with a cavity tool, by the names of the plan."""
 
@@ -71,12 +74,7 @@ def fractured_level(
             f"{level}: lost height is not known ({vertebra.loss.lost_mm[Place.MIDDLE].reason}); no crushed band is made"
         )
     front, middle, back = (0.0 if value is None else max(0.0, float(value)) for value in found)
-    intact = [
-        one.anatomy
-        for one in spine.vertebrae
-        if one.level in vertebra.loss.levels and one.level is not level and one.anatomy is not None
-    ]
-    mapped = mapped_density(bed.site, intact, *images)
+    mapped = mapped_density(bed.site, _donors(level, spine), *images)
     made = make_fractured(bed.site, (front, middle, back), mapped=mapped)
     for sentence in made.warnings:
         record.warn(sentence)
@@ -84,6 +82,19 @@ def fractured_level(
         record.warn(f"{level}: lost less height than a CT can tell; no crushed band is made")
     record.uses.extend(made.uses)
     return made, (front, middle, back)
+
+
+def _donors(level: Level, spine: SpineMeasurement) -> list[Anatomy]:
+    """Return the vertebrae that tell what the bone was: of the height's reference, else the nearest that are whole.
+
+    A reference that is the patient's own earlier CT names the level itself, which is broken now.
+    """
+    others = [one for one in spine.vertebrae if one.level is not level and one.anatomy is not None]
+    found = [one for one in others if one.level in spine[level].loss.levels]
+    if not found:
+        found = [one for one in others if (one.loss.largest.value or 0.0) < _INTACT]
+        found = [one for one in found if abs(one.level.rank - level.rank) <= _NEAR]
+    return [one.anatomy for one in found if one.anatomy is not None]
 
 
 def split_rules(names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:

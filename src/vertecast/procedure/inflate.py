@@ -159,7 +159,22 @@ def inflate(
             lift, active = _leg(lift, inflation, active, (observer, steps))
     trail = lift.trail or Trail.begun(lift.state, lift.level.spacing)
     trail = trail.followed(lift.state, lift.level.spacing, lift.seconds, "inflated")
-    return replace(lift.keeping("inflated"), trail=trail)
+    lift = replace(lift.keeping("inflated"), trail=trail)
+    return replace(lift, notes=(*lift.notes, *_short_of(lift, inflation)))
+
+
+def _short_of(lift: Lift, inflation: Inflation) -> list[str]:
+    """Say what of the reduction asked for was not reached."""
+    gained = rise(lift.level, lift.state, lift.moments["prone"])
+    why = ", ".join(sorted(set(lift.ended.values())))
+    said = []
+    highest = max(gained.by_place)
+    if inflation.height is not None and highest < inflation.height:
+        said.append(f"{highest:.1f} of the {inflation.height:.1f} mm of height asked for were regained ({why})")
+    if inflation.angle is not None and gained.angle < inflation.angle:
+        turned, asked = np.degrees(gained.angle), np.degrees(inflation.angle)
+        said.append(f"the wedge opened by {turned:.1f} of the {asked:.1f} degrees asked for ({why})")
+    return said
 
 
 def _leg(

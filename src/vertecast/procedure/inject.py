@@ -107,9 +107,9 @@ def inject(
     if needle is None or mixed_at is None:
         raise InputError(f"{injection.level} {injection.side}: no needle or no cement; place and mix before injecting")
     already = level.injected.get(injection.side, 0.0)
-    flow = level.flow or start_flow(_system(level.bed, cement, ()), CARRIED)
-    tip = _tip(level.bed, needle)
-    run = _Run(injection, needle, cement, settings, mixed_at, tip)
+    flow = level.flow or start_flow(system_of(level.bed, cement, ()), CARRIED)
+    tip = tip_of(level.bed, needle)
+    run = Run(injection, needle, cement, settings, mixed_at, tip)
     state = state.with_event(
         EventKind.INJECTION_STARTED,
         injection.level,
@@ -132,11 +132,11 @@ def inject(
         observer.advance(part - shown)
         shown = part
     observer.advance(100 - shown)
-    return _ended(run, replace(level, ended=state.time), state, reason)
+    return ended(run, replace(level, ended=state.time), state, reason)
 
 
 @dataclass(frozen=True, eq=False)
-class _Run:
+class Run:
     """What does not change during one injection."""
 
     injection: Injection
@@ -164,11 +164,15 @@ class _Run:
         assert flow.report is not None
         time -= flow.report.span
         rate, tip = max(flow.report.rates[self.name], 0.0), flow.report.pressures[self.name]
-        drop = float(needle_pressure(rate, self.stiffness(time), self.needle.bore, self.cement.rheology))
+        drop = self.drop(time, rate)
         if flow.report.control[self.name] is Control.FILLING:
             filled = flow.ledger.needle.get(self.name, 0.0) / self.needle.dead_volume
             return min(drop * filled, self.settings.pressure_limit)
         return drop + (tip if np.isfinite(tip) else 0.0)
+
+    def drop(self, time: float, rate: float) -> float:
+        """Pressure, MPa, that the needle takes at this rate."""
+        return float(needle_pressure(rate, self.stiffness(time), self.needle.bore, self.cement.rheology))
 
     def source(self, time: float, rate: float) -> Source:
         """Return the tip as it feeds now."""
@@ -190,9 +194,7 @@ class _Run:
         )
 
 
-def _step(
-    run: _Run, level: LevelState, before: LevelState, state: State
-) -> tuple[LevelState, State, StopReason | None]:
+def _step(run: Run, level: LevelState, before: LevelState, state: State) -> tuple[LevelState, State, StopReason | None]:
     """One look: advance the front by a part of a cell, age and warm the cement, then look at everything."""
     settings, injection, flow = run.settings, run.injection, level.flow
     assert flow is not None
@@ -200,7 +202,7 @@ def _step(
     left = injection.volume - level.injected.get(injection.side, 0.0) if room <= 1e-6 else room
     span = max(min(settings.longest_step, left / settings.rate, plug_span(level.bed, flow)), 1e-6)
     outlets = vein_outlets(level.bed, flow, run.cement.rheology, run.stiffness(state.time))
-    system = _system(level.bed, run.cement, outlets)
+    system = system_of(level.bed, run.cement, outlets)
     flow = advance_flow(system, flow, [run.source(state.time, settings.rate)], span)
     report = flow.report
     assert report is not None
@@ -223,7 +225,7 @@ def _step(
     return level, state, _reason(run, level, before, state.time)
 
 
-def _reason(run: _Run, level: LevelState, before: LevelState, time: float) -> StopReason | None:
+def _reason(run: Run, level: LevelState, before: LevelState, time: float) -> StopReason | None:
     """Return why to stop now, if there is a reason."""
     settings, injection, flow = run.settings, run.injection, level.flow
     assert flow is not None
@@ -245,7 +247,7 @@ def _reason(run: _Run, level: LevelState, before: LevelState, time: float) -> St
     return noticed(level, before, injection.rules, settings)
 
 
-def _progress(run: _Run, level: LevelState, state: State) -> State:
+def _progress(run: Run, level: LevelState, state: State) -> State:
     flow = level.flow
     assert flow is not None
     assert flow.report is not None
@@ -260,7 +262,7 @@ def _progress(run: _Run, level: LevelState, state: State) -> State:
     return state.with_event(EventKind.PROGRESS, run.injection.level, run.injection.side, data)
 
 
-def _ended(run: _Run, level: LevelState, state: State, reason: StopReason) -> State:
+def ended(run: Run, level: LevelState, state: State, reason: StopReason) -> State:
     """Write down why and with how much the injection ended."""
     name, side = run.injection.level, run.injection.side
     state = state.with_level(name, level)
@@ -288,7 +290,7 @@ def _bone_pressure(level: LevelState, flow: FlowState) -> float:
     return float(values.mean()) if values.size else 0.0
 
 
-def _system(bed: Bed, cement: Cement, outlets: tuple[Outlet, ...]) -> FlowSystem:
+def system_of(bed: Bed, cement: Cement, outlets: tuple[Outlet, ...]) -> FlowSystem:
     """Return the flow of this bed with this cement."""
     k, phi = bed.permeability.ravel(), bed.porosity.ravel()
     rheology = cement.rheology
@@ -303,7 +305,8 @@ def _system(bed: Bed, cement: Cement, outlets: tuple[Outlet, ...]) -> FlowSystem
     return prepare_flow(bed.space, chosen, Fluids(law, bed.marrow_viscosity))
 
 
-def _tip(bed: Bed, needle: Needle) -> tuple[NDArray[np.intp], Field]:
+def tip_of(bed: Bed, needle: Needle) -> tuple[NDArray[np.intp], Field]:
+    """Return the cells that the tip feeds, and the share of each."""
     try:
         return tip_cells(bed.space, bed.site.to_cells(needle.tip_lps), needle.inner_radius)
     except GeometryError as exc:

@@ -11,18 +11,20 @@ from vertecast.core.sides import Side
 from vertecast.procedure.access import access
 from vertecast.procedure.balloon import load_balloon
 from vertecast.procedure.bed import Bed
+from vertecast.procedure.container import fill_container
 from vertecast.procedure.cure import cure
 from vertecast.procedure.deflate import deflate, let_go_seconds
 from vertecast.procedure.events import Datum, EventKind
 from vertecast.procedure.fractured import FracturedLevel
 from vertecast.procedure.inflate import BalloonStop, Inflation, inflate
+from vertecast.procedure.inject import Injection
 from vertecast.procedure.lift import STEPS, Lift, begin_lift, lie_down
 from vertecast.procedure.lift_measure import rise
 from vertecast.procedure.lift_outcome import site_after
 from vertecast.procedure.needle import Needle, require_tip_in_bone
 from vertecast.procedure.site import Site
 from vertecast.procedure.state import State
-from vertecast.procedure.tools import place_tool
+from vertecast.procedure.tools import contains_cement, place_tool
 from vertecast.procedure.vertebroplasty import LevelTask, Practice, Step, injection_steps, run_steps
 
 DEFAULT_TOOL = "xpander-15/3"
@@ -103,10 +105,27 @@ def kyphoplasty_steps(tasks: Sequence[LiftTask], practice: Practice, draw: Draw)
         steps[f"deflate {task.level}"] = _deflate_step(task, draw)
         pause = practice.injection.level_change if number else 0.0
         steps |= injection_steps(task.cement, practice, pause=pause)
+        if contains_cement(task.tool):
+            steps |= _container_steps(task, practice)
     if practice.cures:
         for task in tasks:
             steps[f"cure {task.level}"] = _cure_step(task.level, practice)
     return steps
+
+
+def _container_steps(task: LiftTask, practice: Practice) -> dict[str, Step]:
+    """Return the injections of a level whose tool keeps the cement, in place of the usual ones."""
+    share = task.cement.volume / len(task.cement.needles)
+
+    def filling(injection: Injection) -> Step:
+        return lambda state, observer: fill_container(state, injection, practice.cement, practice.injection, observer)
+
+    return {
+        f"inject {task.level} {needle.side}": filling(
+            Injection(level=task.level, side=needle.side, volume=share, rules=practice.rules)
+        )
+        for needle in task.cement.needles
+    }
 
 
 def lift_finished(state: State, tasks: Sequence[LiftTask], practice: Practice, draw: Draw) -> bool:

@@ -67,7 +67,8 @@ class Trail:
     def keyframes(self) -> tuple[Frame, ...]:
         """Return at most eight frames: every named moment, and those on the way that lie evenly between in time."""
         named = [frame for frame in self.frames if frame.moment != "inflating"]
-        others = [frame for frame in self.frames if frame.moment == "inflating"]
+        taken = {frame.seconds for frame in named}
+        others = [frame for frame in self.frames if frame.moment == "inflating" and frame.seconds not in taken]
         room = KEYFRAMES - len(named)
         if others and room > 0:
             times = np.array([frame.seconds for frame in others])

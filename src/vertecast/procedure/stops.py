@@ -24,6 +24,7 @@ class StopReason(Enum):
     PRESSURE_LIMIT = "pressure_limit"
     WORKING_TIME = "working_time"
     CUT_OFF = "cut_off"
+    CONTAINER_FULL = "container_full"
     CANCELLED = "cancelled"
 
     @property
@@ -41,6 +42,7 @@ _SENTENCES = {
     StopReason.PRESSURE_LIMIT: "the pressure limit allows almost no flow any more",
     StopReason.WORKING_TIME: "the cement's working time is over",
     StopReason.CUT_OFF: "set cement closes every way from the tip",
+    StopReason.CONTAINER_FULL: "the mesh container is full",
     StopReason.CANCELLED: "the run was cancelled",
 }
 
@@ -54,7 +56,7 @@ NOTICED = frozenset(
         StopReason.WORKING_TIME,
     }
 )
-"""The rules that can be switched off; planned volume, cut-off and cancelling always end an injection."""
+"""The rules that can be switched off; the planned volume, a full container, cut-off and cancelling always end one."""
 
 _WATCHED = (
     (StopReason.CANAL_FILLING, (Route.CANAL,)),

@@ -74,6 +74,12 @@ def tool_names() -> list[str]:
     return [*devices.balloons, *devices.cavity_tools]
 
 
+def contains_cement(name: str) -> bool:
+    """Tell whether a tool of the catalogue keeps the cement inside."""
+    tools = catalogue().cavity_tools
+    return name in tools and tools[name].values.contains_cement
+
+
 def place_tool(name: str, needle: Needle, level: FracturedLevel, settings: BalloonSettings) -> CavityTool:
     """Put a tool of the catalogue where a needle's path leads: its far end at the needle's tip.
 
