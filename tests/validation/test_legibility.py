@@ -1,4 +1,4 @@
-"""Endplates, pedicles and spinous processes stand out on the screen: of the phantom, of a lumbar and of a chest CT.
+"""Endplates, pedicles, spinous processes of phantom and chest CT, tools in a lumbar CT: all stand out on the screen.
 
 A structure's own contrast is projected from its label; the picture is regressed on it within its outline. 10 grey
 levels of root mean square are seen without effort, and a contrast-to-noise ratio of 3 is Rose's lower border (A. Rose,
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from tests.fluoro.bodies import SETTINGS
 from tests.fluoro.legibility import Pictures, parts_of, template
 
@@ -17,9 +18,14 @@ from vertecast.core.frames import Transform
 from vertecast.core.levels import Level
 from vertecast.devices.carm import Pose, View, true_ap, true_lateral
 from vertecast.fluoro.body import Body
+from vertecast.fluoro.radiograph import Options, radiograph
+from vertecast.fluoro.scene import Scene, Tube, VoxelField
+from vertecast.fluoro.surface import level_set_surface
+from vertecast.imaging.grid import Grid
 from vertecast.imaging.match import matched_labels
 from vertecast.imaging.read import read_labels, read_volume
 from vertecast.imaging.volume import LabelMap, Volume
+from vertecast.physics.attenuation import iodine_contrast, opacified
 from vertecast.spine.phantom.phantom import make_phantom
 from vertecast.spine.phantom.placement import world_from_patient
 from vertecast.spine.phantom.spec import Scan, default_spec
@@ -128,3 +134,47 @@ def test_these_checks_can_fail(chest: tuple[Volume, LabelMap, Body]) -> None:
     pictures = Pictures(body, view, CHEST_FIELD, plain)
     part = parts_of(labels.mask(Level.T12), volume.grid, frame)["endplates"]
     assert pictures.legibility(template(volume, part, view)).signal < SIGNAL
+
+
+@pytest.mark.data
+def test_needle_balloon_and_cement_are_black_and_in_place_in_a_lumbar_ct(data_dir: Path) -> None:
+    volume = read_volume(data_dir / "verse014" / "ct.nii.gz")
+    labels = read_labels(data_dir / "verse014" / "vert.nii.gz")
+    points = labels.grid.to_lps(np.argwhere(labels.mask(Level.L2)))
+    front = points[points[:, 1] < points[:, 1].min() + 25]
+    middle = front.mean(axis=0)
+    materials = SETTINGS.physics.materials
+    side, back, back_and_up = np.array([[9.0, 0.0, 0.0], [0.0, 12.0, 0.0], [0.0, 90.0, 25.0]])
+    left, right = middle + side, middle - side
+    cement = opacified(materials["pmma"], materials["barium_sulfate"], 0.2)
+    shapes = {
+        "needle": (Tube(right + back, right + back_and_up, 1.6, 0.0, materials["steel_316l"]), None),
+        "balloon": (level_set_surface(*_ball(left, 6.0, hollow=True), iodine_contrast(240.0, materials)), left),
+        "cement": (VoxelField(*_ball(right, 6.0, hollow=False), cement), right),
+    }
+    body = Body(volume, SETTINGS.physics, SETTINGS.tissue)
+    for lao in (0.0, 90.0):
+        view = View(CARM, Pose.tilted(middle, lao_deg=lao))
+        plain = radiograph(body, view, settings=SETTINGS, options=Options(marks=False))
+        for name, (shape, place) in shapes.items():
+            taken = radiograph(body, view, scene=Scene((shape,)), settings=SETTINGS, options=Options(marks=False))
+            darker = np.log(np.maximum(plain.signal, 1)) - np.log(np.maximum(taken.signal, 1))
+            inside = ndimage.binary_erosion(ndimage.gaussian_filter(darker, 1.0) > 0.5)
+            assert inside.sum() > 30, (name, lao)
+            assert taken.pixels[inside].mean() < 60, (name, lao)
+            assert plain.pixels[inside].mean() > taken.pixels[inside].mean() + 40, (name, lao)
+            if place is not None:
+                rows, columns = np.nonzero(inside)
+                seen = np.array([columns.mean(), rows.mean()])
+                assert seen == pytest.approx(view.to_pixel(place), abs=0.7), (name, lao)
+
+
+def _ball(centre: np.ndarray, radius: float, *, hollow: bool) -> tuple[np.ndarray, Grid]:
+    """A ball on a grid of 0.5 mm: its distance, or what part of each voxel it fills."""
+    count, step = 32, 0.5
+    matrix = np.diag([step, step, step, 1.0])
+    matrix[:3, 3] = centre - step * (count - 1) / 2
+    grid = Grid.from_affine((count,) * 3, matrix)
+    places = grid.to_lps(np.moveaxis(np.indices(grid.shape), 0, -1)) - centre
+    distance = np.linalg.norm(places, axis=-1) - radius
+    return (distance if hollow else np.clip(0.5 - distance / step, 0.0, 1.0).astype(np.float32)), grid
