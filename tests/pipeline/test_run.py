@@ -27,7 +27,7 @@ from vertecast.pipeline import run as run_module
 from vertecast.pipeline.case import Case, made_case, read_case
 from vertecast.pipeline.phantom import CT, LABELS, PhantomCase, phantom_case
 from vertecast.pipeline.run import run_case
-from vertecast.pipeline.stage_store import STAGES, package_digest
+from vertecast.pipeline.stage_store import STAGES, package_digest, require_mine
 
 pytestmark = pytest.mark.xdist_group("run")
 FIRST_FOUR = ("measure", "indicate", "plan", "simulate")
@@ -272,6 +272,14 @@ def test_two_runs_in_one_folder_are_refused(whole: tuple[Path, Counts], patient:
     seen = Again()
     run_case(small(patient), folder, seen)
     assert len(seen.done) == 4
+
+
+def test_a_run_without_its_kept_stages_begins_anew(whole: tuple[Path, Counts], tmp_path: Path) -> None:
+    folder = copied(whole, tmp_path)
+    shutil.rmtree(folder / STAGES)
+    (folder / "note.txt").write_text("the user's own")
+    require_mine(folder)
+    assert [one.name for one in folder.rglob("*") if one.is_file()] == ["note.txt"]
 
 
 def test_a_folder_of_other_commands_is_refused(patient: Path) -> None:

@@ -136,14 +136,23 @@ def package_digest() -> str:
 
 
 def require_mine(folder: Path) -> None:
-    """Refuse a folder that holds results of other commands: a run would mix with them.
+    """Refuse a folder that holds results of other commands; clear one of a run whose kept stages were deleted.
 
     Raises
     ------
     InputError
-        If the folder has a manifest but no kept stages.
+        If the folder has a manifest that no run wrote.
     """
-    if (folder / "manifest.json").is_file() and not (folder / STAGES).is_dir():
+    manifest = folder / "manifest.json"
+    if not manifest.is_file() or (folder / STAGES).is_dir():
+        return
+    try:
+        found = json.loads(manifest.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        found = {}
+    if found.get("command") != "run":
         raise InputError(
             f"{folder} holds results of other commands; give `vertecast run` a folder of its own with --out"
         )
+    for one in found["outputs"]:
+        (folder / one["file"]).unlink(missing_ok=True)
