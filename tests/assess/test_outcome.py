@@ -78,6 +78,15 @@ def test_more_wedge_than_normal_only_counts_as_kyphosis():
     assert shape_outcome(spine, None)[1].fractured.value == 0.0
 
 
+def test_an_intact_level_is_before_what_it_is_on_the_ct():
+    found, tilts = shape_outcome(SPINE, None, fractured=False)
+    assert found["heights_mm"]["anterior"]["before"]["value"] == 18.0
+    assert found["heights_mm"]["anterior"]["fractured"] == {"value": None, "reason": "the level is not fractured"}
+    assert found["wedge_angle_deg"]["before"]["value"] == found["wedge_angle_deg"]["after"]["value"] == 14.0
+    assert tilts.before.value == tilts.after.value == 12.0
+    assert tilts.fractured.value is None
+
+
 def test_cement_volume_fill_contact_and_symmetry():
     mask = layers(1.0)
     mask[6:] = False

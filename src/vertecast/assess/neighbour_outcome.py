@@ -61,10 +61,11 @@ def _neighbour(
     for name, (reading, scale) in _READINGS.items():
         content[name] = {arm: _under(loads[arm], _state(loaded, arm, side), reading, scale).as_json() for arm in _ARMS}
     content["change_by_cement_percent"] = {
-        "disc_pressure": _by_cement(loaded, side, "pressure").as_json(),
-        "endplate_strain": _by_cement(loaded, side, "strain").as_json(),
+        "disc_pressure": _by_cement(loaded, side, "pressure", laboratory).as_json(),
+        "endplate_strain": _by_cement(loaded, side, "strain", laboratory).as_json(),
     }
-    content["change_by_posture_after_percent"] = _by_posture(other, ("fractured", "after"), who, laboratory).as_json()
+    now = "before" if treated.fractured is False else "fractured"
+    content["change_by_posture_after_percent"] = _by_posture(other, (now, "after"), who, laboratory).as_json()
     content["change_by_fracture_kyphosis_percent"] = _by_posture(
         other, ("before", "fractured"), who, laboratory
     ).as_json()
@@ -74,7 +75,7 @@ def _neighbour(
 def _standing(arm: str, level: Level, who: tuple[Person, Tilts], laboratory: Laboratory) -> Measured:
     tilt: Measured = getattr(who[1], "after" if arm == "posture_only" else arm)
     if tilt.value is None:
-        return Measured.unknown(f"kyphosis of the treated level not known: {tilt.reason}")
+        return Measured.unknown(str(tilt.reason))
     task = Task(activity="standing", level=level, tilt=float(np.radians(tilt.value)))
     return load(task, who[0], laboratory.trunk)
 
@@ -101,7 +102,7 @@ def _under(force: Measured, state: Felt | None, reading: str, scale: float) -> M
     return Measured(value, min(ends[0], value), max(ends[1], value), f"{_HOW}; interval: that of the load")
 
 
-def _by_cement(loaded: Loaded, side: str, reading: str) -> Measured:
+def _by_cement(loaded: Loaded, side: str, reading: str, laboratory: Laboratory) -> Measured:
     """Return the change under the same force, %, from the uncemented to the cemented body."""
     base = _state(loaded, "fractured", side) or _state(loaded, "before", side)
     after = [_state(loaded, name, side) for name in ("after", "after_softest", "after_stiffest")]
@@ -111,15 +112,17 @@ def _by_cement(loaded: Loaded, side: str, reading: str) -> Measured:
     if start == 0:
         return Measured.unknown("the neighbour feels nothing")
     changes = [100.0 * (float(getattr(one, reading)) / start - 1.0) for one in after]
-    method = f"{_HOW}, same force; interval: softest and stiffest cement"
-    return Measured(changes[0], min(changes), max(changes), method)
+    error = laboratory.settings.segment_error
+    method = f"{_HOW}, same force; interval: softest and stiffest cement and the grid's error"
+    return Measured(changes[0], min(changes) - error, max(changes) + error, method)
 
 
 def _by_posture(level: Level, arms: tuple[str, str], who: tuple[Person, Tilts], laboratory: Laboratory) -> Measured:
     """Return the change of the standing load, %, that the kyphosis of one arm makes against that of another."""
     tilts = [getattr(who[1], arm) for arm in arms]
-    if any(one.value is None for one in tilts):
-        return Measured.unknown("kyphosis of the treated level not known")
+    for one in tilts:
+        if one.value is None:
+            return Measured.unknown(str(one.reason))
     first, second = (Task(activity="standing", level=level, tilt=float(np.radians(one.value))) for one in tilts)
     trunk = laboratory.trunk
 

@@ -49,9 +49,9 @@ def anatomy_of(level: Level, labels: LabelMap, spine: Mapping[str, Any]) -> Anat
     axes = np.array([frame["left_lps"], frame["posterior_lps"], frame["superior_lps"]])
     own = Transform.from_axes(axes, frame["origin_lps_mm"], target=f"vert:{level}", source=LPS)
     mask = labels.mask(level)
-    ends = np.argwhere(mask)
-    low, high = np.maximum(ends.min(axis=0) - 2, 0), np.minimum(ends.max(axis=0) + 3, mask.shape)
-    crop = mask[tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))]
+    ends = [np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))[[0, -1]] for axis in range(3)]
+    low = [max(int(first) - 2, 0) for first, _ in ends]
+    crop = mask[tuple(slice(start, int(last) + 3) for start, (_, last) in zip(low, ends, strict=True))]
     matrix = labels.grid.lps_from_voxel.matrix.copy()
     matrix[:3, 3] = labels.grid.to_lps(low)
     grid = Grid.from_affine((crop.shape[0], crop.shape[1], crop.shape[2]), matrix)

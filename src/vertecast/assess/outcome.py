@@ -37,7 +37,7 @@ class LevelRun:
 
 def level_outcome(treated: Treated, loaded: Loaded, run: LevelRun, laboratory: Laboratory) -> dict[str, Any]:
     """Return one level's part of ``outcome.json``."""
-    shape, tilts = shape_outcome(run.spine, run.simulated.get("lift"))
+    shape, tilts = shape_outcome(run.spine, run.simulated.get("lift"), treated.fractured)
     return {
         "voxel_mm": treated.voxel_mm,
         "calibrated": treated.calibrated,
@@ -70,8 +70,8 @@ def mechanics_outcome(
     return {
         "stiffness_n_mm": _json(stiffness),
         **{f"strength_{name}_n": _json(arms) for name, arms in strength.items()},
-        "after_over_fractured_ratio": _json(_changes(loaded, "fractured")),
-        "after_over_before_ratio": _json(_changes(loaded, "before")),
+        "after_over_fractured_ratio": _json(_changes(loaded, "fractured", settings.ratio_error)),
+        "after_over_before_ratio": _json(_changes(loaded, "before", settings.ratio_error)),
         "load_n": {task: _json(arms) for task, arms in loads.items()},
         "load_to_strength_ratio": {
             **{task: _json(arms) for task, arms in ratios.items()},
@@ -88,7 +88,7 @@ def _why(found: Tested | str | None) -> str:
     return found if isinstance(found, str) else _NOT_HERE
 
 
-def _changes(loaded: Loaded, reference: str) -> dict[str, Measured]:
+def _changes(loaded: Loaded, reference: str, error: float) -> dict[str, Measured]:
     """Return after over another arm: in a ratio the errors of density and model are common to both."""
     names = {"stiffness": "", **{f"strength_{name}": name for name in ALPHAS}}
     other, after = loaded.tested[reference], loaded.tested["after"]
@@ -107,16 +107,20 @@ def _changes(loaded: Loaded, reference: str) -> dict[str, Measured]:
         found[f"strength_{name}"] = (
             Measured.unknown("one of the two tests found no strength")
             if top is None or not bottom
-            else Measured(top / bottom, method=f"{_TEST}; {name.replace('_', ' ')}; errors of density cancel")
+            else _by_grid(top / bottom, error, f"{_TEST}; {name.replace('_', ' ')}; interval: the grid's error")
         )
     return found
+
+
+def _by_grid(value: float, error: float, method: str) -> Measured:
+    return Measured(value, value * (1.0 - error), value * (1.0 + error), method)
 
 
 def _load(task: str, arm: str, treated: Treated, who: tuple[Person, Tilts], laboratory: Laboratory) -> Measured:
     person, tilts = who
     tilt: Measured = getattr(tilts, arm)
     if tilt.value is None:
-        return Measured.unknown(f"kyphosis of the level not known: {tilt.reason}")
+        return Measured.unknown(str(tilt.reason))
     return load(Task(activity=task, level=treated.level, tilt=float(np.radians(tilt.value))), person, laboratory.trunk)
 
 
@@ -132,7 +136,7 @@ def _ratio(
     if found.span is None:
         return Measured.unknown("the test found no strength")
     if tilt.value is None:
-        return Measured.unknown(f"kyphosis of the level not known: {tilt.reason}")
+        return Measured.unknown(str(tilt.reason))
     job = Task(activity=task, level=treated.level, tilt=float(np.radians(tilt.value)))
     middle = float(np.mean(found.span))
     trunk = laboratory.trunk

@@ -19,6 +19,8 @@ class AssessSettings:
     stiffness_exponent: float = quantity("1", "density exponent of stiffness")
     strength_exponent: float = quantity("1", "density exponent of strength")
     model_error: float = quantity("1", "relative standard deviation of the model beside density")
+    ratio_error: float = quantity("1", "relative error of the ratio of two strengths, by the grid")
+    segment_error: float = quantity("%", "error of a change at the neighbours, by the grid, points")
     endplate_layer: float = quantity("mm", "depth of bone under a neighbour's endplate that is read")
     contact_depth: float = quantity("mm", "distance at which cement touches an endplate")
     touching_share: float = quantity("1", "share of an endplate's columns from which cement touches it")

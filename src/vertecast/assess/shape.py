@@ -7,6 +7,8 @@ from typing import Any
 from vertecast.core.quantities import Measured
 
 PLACES = ("anterior", "middle", "posterior")
+_NORMAL, _LESS = "the level's normal wedge, clinical.md 2.3", "that of the CT less the wedge beyond normal"
+_INTACT = Measured.unknown("the level is not fractured")
 _CEMENT_ALONE = "as measured on the CT: cement alone lifts nothing"
 Json = Mapping[str, Any]
 
@@ -20,21 +22,24 @@ class Tilts:
     after: Measured
 
 
-def shape_outcome(level: Json, lift: Json | None) -> tuple[dict[str, Any], Tilts]:
+def shape_outcome(level: Json, lift: Json | None, fractured: bool | None = True) -> tuple[dict[str, Any], Tilts]:
     """Return heights and angles by arm, and the level's kyphosis beyond the normal.
 
     Parameters
     ----------
     level : of ``spine.json``
     lift : of ``simulation.json``; None without a cavity tool
+    fractured : an intact level is before what it is on the CT, and has no fractured state; None counts as fractured
     """
-    now, reference = level.get("heights_mm", {}), level.get("reference_heights_mm", {})
+    intact = fractured is False
+    now = level.get("heights_mm", {})
+    reference = now if intact else level.get("reference_heights_mm", {})
     gained = {place: _gain(lift, place, "deflated") for place in PLACES}
     best = {place: _gain(lift, place, "inflated") for place in PLACES}
     heights = {
         place: {
             "before": read(reference.get(place), "no reference height").as_json(),
-            "fractured": read(now.get(place), "not measured").as_json(),
+            "fractured": (_INTACT if intact else read(now.get(place), "not measured")).as_json(),
             "after": shifted(read(now.get(place), "not measured"), gained[place], lift is not None).as_json(),
         }
         for place in PLACES
@@ -44,17 +49,19 @@ def shape_outcome(level: Json, lift: Json | None) -> tuple[dict[str, Any], Tilts
     kyphosis = read(level.get("bisegmental_kyphosis_deg"), "not measured")
     turned = _turn(lift, "deflated")
     after = shifted(wedge, turned, lift is not None)
-    tilts = Tilts(_nothing(beyond), _kyphotic(beyond), _kyphotic(shifted(beyond, turned, lift is not None)))
+    own = _kyphotic(beyond)
+    later = _kyphotic(shifted(beyond, turned, lift is not None))
+    tilts = Tilts(own, _INTACT, later) if intact else Tilts(_nothing(beyond), own, later)
     found: dict[str, Any] = {
         "heights_mm": heights,
         "wedge_angle_deg": {
-            "before": _difference(wedge, beyond, "the level's normal wedge, clinical.md 2.3").as_json(),
-            "fractured": wedge.as_json(),
+            "before": (wedge if intact else _difference(wedge, beyond, _NORMAL)).as_json(),
+            "fractured": (_INTACT if intact else wedge).as_json(),
             "after": after.as_json(),
         },
         "bisegmental_kyphosis_deg": {
-            "before": _difference(kyphosis, beyond, "that of the CT less the wedge beyond normal").as_json(),
-            "fractured": kyphosis.as_json(),
+            "before": (kyphosis if intact else _difference(kyphosis, beyond, _LESS)).as_json(),
+            "fractured": (_INTACT if intact else kyphosis).as_json(),
             "after": shifted(kyphosis, turned, lift is not None).as_json(),
         },
         "height_regained_mm": {place: best[place].as_json() for place in PLACES},
