@@ -268,7 +268,7 @@ def _clauses(verdict: Document, meanings: Mapping[str, str]) -> list[Block]:
         )
         for c in verdict.get("clauses", [])
     ]
-    blocks: list[Block] = [Table(("Clause", "Holds", "Source"), rows)] if rows else []
+    blocks: list[Block] = [Table(("Clause", "Holds", "Source"), rows, style="clauses")] if rows else []
     missing = ", ".join(meanings.get(name, spoken(name)) for name in verdict.get("missing", []))
     said = [f"Version {verdict['version']}."] if verdict.get("version") else []
     said += [f"Missing: {missing}."] if missing else []

@@ -141,17 +141,28 @@ def _compared(rows: Mapping[Path, Row]) -> list[Block]:
     arms = [arm for arm in ARMS if any(arm in row for row in rows.values())]
     table, differ = [], []
     for path, row in rows.items():
-        methods = {_ARM_NAMES[arm]: _how((row[arm],)) for arm in arms if arm in row and _how((row[arm],))}
-        one = len(set(methods.values())) <= 1
-        how = next(iter(methods.values()), "") if one else "differs between the columns"
-        table.append((_name(path), *(_cell(path, row[arm]) if arm in row else "–" for arm in arms), how))
-        differ += [] if one else [(_name(path), name, said) for name, said in methods.items()]
+        notes = {_ARM_NAMES[arm]: _note(row[arm]) for arm in arms if arm in row and _note(row[arm])}
+        one = len(set(notes.values())) <= 1
+        how = next(iter(notes.values()), "") if one else "differs between the columns"
+        table.append((_name(path), *(_short(path, row[arm]) if arm in row else "–" for arm in arms), how))
+        differ += [] if one else [(_name(path), name, said) for name, said in notes.items()]
     heads = ("", *(_ARM_NAMES[arm] for arm in arms), "How it was got")
     caption = "95 % intervals in brackets, or the interval that the last column names."
     blocks: list[Block] = [Table(heads, table, caption, "compared")]
     if differ:
         blocks.append(Folded("How each column was got", [Table(("", "Column", "How it was got"), differ)]))
     return blocks
+
+
+def _note(value: Any) -> str:
+    """Return how a quantity was got, or why it is unknown: the last column holds it, so that cells stay short."""
+    if is_quantity(value) and value["value"] is None:
+        return f"unknown: {value.get('reason', 'no reason given')}"
+    return _how((value,))
+
+
+def _short(path: Path, value: Any) -> str:
+    return "unknown" if is_quantity(value) and value["value"] is None else _cell(path, value)
 
 
 def _how(values: tuple[Any, ...]) -> str:

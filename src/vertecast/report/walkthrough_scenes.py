@@ -6,6 +6,7 @@ the set as it needs it.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,7 +99,9 @@ class Theatre:
         for bone in self.scene.bones:
             if bone.motion is not None and bone.kind != "canal":
                 own = bone.kind == "target" or bone.name in self.case.levels
-                self.stage.put(bone_name(bone.name, own=own), bone.at(second), TREATED if own else BONE)
+                at = float(np.clip(second, bone.motion.seconds[0], bone.motion.seconds[-1]))
+                colour = TREATED if own else BONE
+                self.stage.put_version(bone_name(bone.name, own=own), at, partial(bone.at, at), colour)
 
     def set_body(self, which: str, opacity: float) -> None:
         """Show one of the drawn bodies, ``standing`` or ``prone``, and the table and C-arm with the latter."""
@@ -120,20 +123,17 @@ class Theatre:
     def fill(self, kind: str, second: float, colour: Colour, *, removed: bool = False) -> None:
         """Show the fillings of a kind as they were at a moment."""
         for filling in self.fillings(kind):
-            mesh = None if removed else filling_mesh(filling, second)
-            if mesh is None:
-                self.stage.drop(f"filling/{filling.name}")
-            else:
-                self.stage.put(f"filling/{filling.name}", mesh, colour)
+            # After its last voxel a filling changes no more.
+            at = -np.inf if removed else min(second, float(np.nanmax(filling.arrival_s)))
+            self.stage.put_version(f"filling/{filling.name}", at, partial(_filled, filling, at), colour)
 
     def fillings(self, kind: str) -> tuple[Filling, ...]:
         """Return the fillings of a kind."""
         return tuple(one for one in self.scene.fillings if one.kind == kind)
 
     def empty(self) -> None:
-        """Take every filling away."""
-        for name in self.stage.names("filling/"):
-            self.stage.drop(name)
+        """Hide every filling."""
+        self.stage.show("filling/", False)
 
 
 def spine(theatre: Theatre, share: float) -> Pixels:
@@ -295,6 +295,10 @@ SCENES: dict[str, tuple[Callable[[Theatre, float], Pixels], int]] = {
     "home": (home, 44),
 }
 """Each chapter's scene, and how many different pictures its movement has."""
+
+
+def _filled(filling: Filling, second: float) -> Mesh | None:
+    return None if second == -np.inf else filling_mesh(filling, second)
 
 
 def expected_endplate(case: PatientCase, level: str) -> NDArray[np.float64] | None:

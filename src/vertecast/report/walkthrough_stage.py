@@ -1,7 +1,7 @@
 """The off-screen stage of the walk-through: surfaces that come and go, one camera, pictures as arrays."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -84,6 +84,7 @@ class Stage:
             self._renderer.AddLight(light)
         self._window.AddRenderer(self._renderer)
         self._actors: dict[str, Any] = {}
+        self._versions: dict[str, float] = {}
 
     def put(self, name: str, mesh: Mesh, colour: Colour, opacity: float = 1.0) -> None:
         """Place a surface, instead of the one of that name."""
@@ -92,8 +93,21 @@ class Stage:
         self._actors[name] = actor
         self._renderer.AddActor(actor)
 
+    def put_version(self, name: str, version: float, make: Callable[[], Mesh | None], colour: Colour) -> None:
+        """Place a surface that is made only when it differs from the one of that name; None takes it away."""
+        if self._versions.get(name) != version:
+            mesh = make()
+            self.drop(name)
+            if mesh is not None:
+                self.put(name, mesh, colour)
+            self._versions[name] = version
+        if name in self._actors:
+            self.show(name)
+            self.paint(name, colour)
+
     def drop(self, name: str) -> None:
         """Take a surface away, if it is there."""
+        self._versions.pop(name, None)
         if name in self._actors:
             self._renderer.RemoveActor(self._actors.pop(name))
 
