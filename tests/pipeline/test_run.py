@@ -22,6 +22,7 @@ import pytest
 from vertecast.cli.info import read_schema
 from vertecast.core.errors import GeometryError, InputError, ParameterError
 from vertecast.core.levels import Level
+from vertecast.core.parameters import data_file
 from vertecast.pipeline import extras, run_stages
 from vertecast.pipeline import run as run_module
 from vertecast.pipeline.case import Case, made_case, read_case
@@ -338,6 +339,21 @@ def test_what_cannot_be_made_here_is_said_at_the_start(
     assert seen.said[0].startswith("pictures will be left out: install the extra with: pip install 'vertecast[report]'")
     pdf = next(one for one in seen.said if one.startswith("report.pdf will be left out: a system library is missing"))
     assert "install libpango-1.0-0" in pdf
+
+
+def test_auto_takes_what_the_indication_proposes_and_says_why(
+    whole: tuple[Path, Counts], patient: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, record = copied(whole, tmp_path), tmp_path / "patient.toml"
+    text = data_file("phantom/patient.toml").read_text(encoding="utf-8")
+    record.write_text(text.replace("[levels.L1]", "[levels.L2]"), encoding="utf-8")
+    monkeypatch.setattr(run_module, "STAGES_IN_ORDER", run_module.STAGES_IN_ORDER[:3])
+    ran = run_case(small(patient, procedure="auto", patient=record), folder)
+    assert ran.reused == ("measure",)
+    selection = json.loads((folder / "indication.json").read_text())["levels"]["L2"]["selection"]
+    planned = json.loads((folder / "plan.json").read_text())["levels"]["L2"]
+    assert planned["procedure"] == selection["procedure"] == "kyphoplasty"
+    assert planned["procedure_reason"] == f"proposed by the indication: {selection['reasons']['sentence']}"
 
 
 def test_levels_of_different_procedures_are_one_sentence(tmp_path: Path) -> None:
