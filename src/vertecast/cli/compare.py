@@ -37,7 +37,7 @@ def compare(
 def _table(level: str, pairs: "tuple[Pair, ...]", folders: tuple[Path, Path]) -> Table:
     from vertecast.pipeline.compare import shown_difference
 
-    table = Table(title=level, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(title=level, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     table.add_column("", no_wrap=True)
     for folder in folders:
         table.add_column(folder.resolve().name, justify="right")

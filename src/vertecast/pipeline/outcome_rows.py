@@ -115,7 +115,7 @@ def _came_of_it(outcome: Mapping[str, Any]) -> list[Figure]:
         figures.append(Figure(f"height kept, {place}", "mm", _value((shape.get("height_kept_mm") or {}).get(place))))
     for neighbour, one in (outcome.get("adjacent_levels") or {}).items():
         change = (one.get("change_by_cement_percent") or {}).get("disc_pressure")
-        figures.append(Figure(f"disc pressure at {neighbour}", "%", _value(change)))
+        figures.append(Figure(f"disc at {neighbour}, by cement", "%", _value(change)))
     return figures
 
 
