@@ -25,6 +25,7 @@ from vertecast.kernels.newton import StepControl, equilibrium
 Array = NDArray[np.float64]
 
 _FIRST = 0.05  # share of the full step to begin with: the way from elastic to crushed is then followed
+_SLOW = 0.8  # of the imbalance before above which a correction counts as useless
 _WHOLE = 0.999  # share of material above which no wall cuts a voxel
 
 
@@ -204,18 +205,22 @@ def settled(problem: CavityProblem, state: CavityState, control: WalkControl) ->
     -------
     state, its imbalance over the forces present, and the corrections it took
     """
-    held = np.array([True] * len(state.cavities)) if not any(state.steered) else ~np.array(state.steered)
+    tight = replace(control, tolerance=min(control.tolerance, 0.5 * control.balance))
+    held = ~np.array(state.steered) if state.steered else np.ones(len(state.cavities), dtype=bool)
     pressures = np.where(held, state.pressures, np.nan)
-    for turn in range(control.settling + 1):
+    best, spent = (state, np.inf), 0
+    while True:
         target = Target(np.array(state.volumes(problem.spacing)), pressures, state.load)
         begin = ready(problem, state, target)
-        if begin.raw <= control.balance or turn == control.settling:
-            break
-        step = _solved(problem, state, target, control, (begin, None))
+        slow = begin.raw > _SLOW * best[1] and spent > 1
+        if begin.raw < best[1]:
+            best = (state, begin.raw)
+        if begin.raw <= control.balance or spent == control.settling or slow:
+            return *best, spent
+        step = _solved(problem, state, target, tight, (begin, None))
         if step is None:
-            break
-        state = step.state
-    return state, begin.raw, turn
+            return *best, spent
+        state, spent = step.state, spent + 1
 
 
 def _solved(
@@ -225,6 +230,7 @@ def _solved(
     control: WalkControl,
     begun: tuple[Ready, tuple[Array, Array] | None],
 ) -> Step | None:
+    """Find the equilibrium of what is ready, then move walls and material."""
     begin, memory = begun
     body, balance = begin.body, begin.balance
     held = ~np.isnan(target.pressures)
