@@ -190,6 +190,26 @@ def test_an_outcome_shows_each_value_with_its_unit_and_source(small_run: Path, t
     assert report.sections[-1].title == "References"
 
 
+def test_who_was_scanned_and_what_is_not_fractured_is_said(small_run: Path, tmp_path: Path, flat: None) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(small_run, run)
+    (tmp_path / "patient.toml").write_text("[person]\nweight_kg = 62\nheight_cm = 161\nasa = 2\n", encoding="utf-8")
+    manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+    manifest["run"]["paths"]["patient"] = str(tmp_path / "patient.toml")
+    (run / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    spine = json.loads((run / "spine.json").read_text(encoding="utf-8"))
+    spine["vertebrae"][0] |= {"genant": {"grade": 0.0, "reason": "4 %"}, "reason": "thin"}
+    spine["warnings"] = [f"{LEVEL}: thin"]
+    (run / "spine.json").write_text(json.dumps(spine), encoding="utf-8")
+    page = words(sections_only(run).html())
+    assert "Weight 62 kg Height 161 cm BMI 23.9 ASA 2" in page
+    assert "Age 74 years Sex female" in page
+    assert "Not given" not in page
+    assert page.count(f"{LEVEL}: thin") == 1
+    assert "Fracture none by its height, height loss 27" in page
+    assert f"{LEVEL} is not fractured by its height on this CT." in page
+
+
 def test_pdf_has_its_pages_and_headings(small_report: CaseReport, tmp_path: Path) -> None:
     small_report.write_pdf(tmp_path / "report.pdf")
     pages = [page.extract_text() for page in PdfReader(tmp_path / "report.pdf").pages]

@@ -216,6 +216,18 @@ def test_no_fracture_and_no_plan_still_give_a_page(edited: Callable[..., Path]) 
     assert WORDS.say("fracture.no_level") in text
 
 
+def test_a_bone_that_is_not_broken_is_not_called_broken(edited: Callable[..., Path]) -> None:
+    def whole(spine: dict[str, Any]) -> None:
+        spine["vertebrae"][0]["genant"] = {"grade": 0.0, "shape": None}
+
+    run = edited(spine=whole)
+    told = {one.key: one for one in chapters(patient_case(read_run_folder(run)), WORDS)}
+    assert told["fracture"].captions == WORDS.lines("chapter.fracture.captions_whole")
+    text = body(page_of(run).html)
+    assert "This bone has cracked and sunk" not in text
+    assert "By its height the second bone of your lower back (L2) is not broken. Why is it to be treated?" in text
+
+
 def test_dots_count_and_refuse() -> None:
     drawn = dots(73, "73 of 100")
     assert drawn.count('r="5"') == 73

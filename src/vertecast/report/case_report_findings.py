@@ -1,5 +1,6 @@
 """The report's sections before the operation: patient and scan, fracture, indication."""
 
+import tomllib
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +20,7 @@ from vertecast.report.case_report_words import (
 )
 
 _TRUTH = {"true": "yes", "false": "no", "unknown": "unknown", "borderline": "borderline"}
-_PATIENT = ("age_years", "sex", "bmi", "asa")
+_PATIENT = ("age_years", "sex", "weight_kg", "height_cm", "bmi", "asa")
 _UNITS = {"1": "", "a": "years", "wk": "weeks", "d": "days", "deg": "°"}
 _PLACES = ("anterior", "middle", "posterior")
 
@@ -41,7 +42,8 @@ def patient_section(run: RunFolder) -> Section:
         )
     )
     unmeasured = [f"{one.get('level')}: {one['reason']}" for one in vertebrae if one.get("reason")]
-    blocks += [Note(capital(sentence), "warning") for sentence in (*unmeasured, *spine.get("warnings", []))]
+    warned = dict.fromkeys((*unmeasured, *spine.get("warnings", [])))
+    blocks += [Note(capital(sentence), "warning") for sentence in warned]
     note = (spine.get("posture") or {}).get("note")
     if note:
         blocks.append(Prose(note))
@@ -50,6 +52,7 @@ def patient_section(run: RunFolder) -> Section:
 
 def _patient_rows(run: RunFolder, spine: Document, manifest: Document) -> list[tuple[str, str]]:
     facts: Document = next((f for one in run.levels if (f := run.level("indication", one).get("facts"))), {})
+    facts = {**_person(run), **facts}
     rows = [("Case", run.case_id)]
     rows += [(capital(named(key)[0]), _fact(key, facts[key])) for key in _PATIENT if facts.get(key) is not None]
     unknown = [named(key)[0] for key in _PATIENT if facts.get(key) is None]
@@ -59,6 +62,21 @@ def _patient_rows(run: RunFolder, spine: Document, manifest: Document) -> list[t
     for one in manifest.get("inputs", []):
         rows.append((f"{capital(spoken(one['role']))}, SHA-256", one["sha256"][:16] + "…"))
     return rows
+
+
+def _person(run: RunFolder) -> Document:
+    """Return what the patient's file says of the person and no rule asks for."""
+    path, _ = run.input_path("patient")
+    if path is None:
+        return {}
+    try:
+        said = tomllib.loads(path.read_text(encoding="utf-8")).get("person", {})
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return {}
+    known = {key: said[key] for key in ("age_years", "sex", "asa", "weight_kg", "height_cm") if key in said}
+    if "weight_kg" in known and "height_cm" in known:
+        known["bmi"] = round(known["weight_kg"] / (known["height_cm"] / 100.0) ** 2, 1)
+    return known
 
 
 def _vertebra_row(one: Document, treated: bool) -> tuple[str, ...]:
@@ -98,6 +116,8 @@ def fracture_section(run: RunFolder) -> Section:
         if not vertebra:
             blocks.append(Note(f"{level} is not among the measured vertebrae of this run."))
             continue
+        if (vertebra.get("genant") or {}).get("grade") == 0:
+            blocks.append(Note(f"{level} is not fractured by its height on this CT.", "warning"))
         picture = fracture_on_ct(vertebra, volume, labels)
         blocks.append(picture or Note(f"No picture of {level} on the CT: {why or 'its frame was not measured'}."))
         blocks.append(

@@ -54,6 +54,8 @@ def _fracture(vertebra: dict[str, Any]) -> str:
     loss = vertebra.get("height_loss_percent") or {}
     parts = [f"height loss {quantity_text(loss, '%', 2)}"]
     grade = (vertebra.get("genant") or {}).get("grade")
+    if grade == 0:
+        parts.insert(0, "none by its height")
     parts.append(
         "not graded" if grade is None else f"Genant {grade:g} {(vertebra['genant'].get('shape') or '')}".strip()
     )

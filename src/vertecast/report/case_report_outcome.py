@@ -219,6 +219,8 @@ def _cell(path: Path, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int | float):
+        if unit == "mL" and 0.0 < value < _LEAST_ML:
+            return with_unit(f"under {2 * _LEAST_ML:g}", unit)
         return with_unit(str(value) if isinstance(value, int) else number(float(value)), unit)
     if isinstance(value, list):
         return "; ".join(_cell((), one) for one in value)

@@ -52,6 +52,8 @@ def _of_findings(case: PatientCase, words: Catalogue) -> Iterator[str]:
         if case.bulge_mm(name) is not None:
             yield words.say("questions.posterior_wall", level=level)
         vertebra = case.run.vertebra(name)
+        if (vertebra.get("genant") or {}).get("grade") == 0:
+            yield words.say("questions.whole", level=level)
         if (vertebra.get("acuity") or {}).get("summary") in ("unknown", "indeterminate", "mixed"):
             yield words.say("questions.old_break")
         if (vertebra.get("density") or {}).get("calibration", "none stated") is None:

@@ -80,6 +80,9 @@ def contoured(field: NDArray[np.float32], triangles: int) -> tuple[NDArray[np.fl
     edges.SetInputData(image)
     edges.SetValue(0, 0.5)
     edges.ComputeNormalsOff()
+    edges.Update()
+    if not edges.GetOutput().GetNumberOfPolys():
+        return np.empty((0, 3)), np.empty((0, 3), np.int64)
     smooth = vtkWindowedSincPolyDataFilter()
     smooth.SetInputConnection(edges.GetOutputPort())
     smooth.SetNumberOfIterations(12)

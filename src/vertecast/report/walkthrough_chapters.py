@@ -28,7 +28,8 @@ def chapters(case: PatientCase, words: Catalogue) -> tuple[Chapter, ...]:
     for key in keys:
         text = "tool" if key == "balloon" and case.other_tool else key
         captions = _captions(case, words, key)
-        made.append(Chapter(key, words.say(f"chapter.{text}.title"), captions, words.say(f"chapter.{text}.more")))
+        more = "more_whole" if key == "fracture" and whole_by_height(case) else "more"
+        made.append(Chapter(key, words.say(f"chapter.{text}.title"), captions, words.say(f"chapter.{text}.{more}")))
     return tuple(made)
 
 
@@ -41,6 +42,12 @@ def expected_height_known(case: PatientCase) -> bool:
     """Tell whether the height that the bone should have is known at the first level."""
     heights = case.run.vertebra(case.levels[0]).get("reference_heights_mm") or {} if case.levels else {}
     return quantity(heights.get("anterior")) is not None and quantity(heights.get("posterior")) is not None
+
+
+def whole_by_height(case: PatientCase) -> bool:
+    """Tell whether no level that was chosen is fractured by its height; not when a grade is unknown."""
+    grades = [(case.run.vertebra(name).get("genant") or {}).get("grade") for name in case.levels]
+    return bool(grades) and all(grade == 0 for grade in grades)
 
 
 def millilitres(value: float) -> str:
@@ -73,6 +80,8 @@ def _spine(case: PatientCase, words: Catalogue) -> tuple[str, ...]:
 
 
 def _fracture(case: PatientCase, words: Catalogue) -> tuple[str, ...]:
+    if whole_by_height(case):
+        return words.lines("chapter.fracture.captions_whole")
     return words.lines("chapter.fracture.captions" + ("" if expected_height_known(case) else "_no_line"))
 
 
