@@ -96,6 +96,18 @@ def test_a_broken_run_goes_on_with_out_alone(image: Path, tmp_path: Path, monkey
     assert given[1] is True
 
 
+def test_an_interrupted_run_says_how_it_goes_on(image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*given: Any, **more: Any) -> Ran:
+        stop = KeyboardInterrupt()
+        stop.add_note("go on with: vertecast run --resume --out here")
+        raise stop
+
+    monkeypatch.setattr(run_module, "run_case", interrupted)
+    status, text = said(str(image), "--labels", str(image), "--level", "L1", "--out", str(tmp_path / "run"))
+    assert status == 1
+    assert text == "Interrupted go on with: vertecast run --resume --out here"
+
+
 def on_a_terminal(tell: Callable[[RunProgress], None]) -> str:
     """Return what a terminal of 80 columns was sent."""
     stream = io.StringIO()
@@ -111,6 +123,7 @@ def test_the_bars_tell_stage_step_and_remaining_time(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(run_progress.time, "monotonic", lambda: now[0])
 
     def tell(progress: RunProgress) -> None:
+        progress.warn("pip install 'vertecast[report]'")
         progress.leave("Measuring the spine", 9.0, 400.0, reused=True)
         progress.enter("Planning the needles", 2, (5.0, 60.0, 35.0))
         progress.leave("Planning the needles", 10.0, 512.0, reused=False)
@@ -122,6 +135,7 @@ def test_the_bars_tell_stage_step_and_remaining_time(monkeypatch: pytest.MonkeyP
     text = on_a_terminal(tell)
     assert "Measuring the spine" in text
     assert "as before, not done again" in text
+    assert "pip install 'vertecast[report]'" in text
     assert "10.0 s" in text
     assert "512 MiB" in text
     assert f"Stage 4 of {STAGES}: Simulating the procedure" in text
@@ -145,7 +159,7 @@ def test_the_last_screen_fits_80_columns_and_ends_with_the_report(tmp_path: Path
     }
     (tmp_path / "plan.json").write_text(json.dumps({"levels": {"L1": plan, "L2": {**plan, "plans": []}}}))
     (tmp_path / "report.html").write_text("")
-    skipped = [{"artefact": name, "reason": "no library"} for name in ("report.pdf", "patient.pdf")]
+    skipped = [{"artefact": name, "reason": "install 'vertecast[report]'"} for name in ("report.pdf", "patient.pdf")]
     stages = [{"name": name, "seconds": 5.0, "peak_memory_mib": 300.0} for name in ("measure", "plan")]
     manifest = {"case_id": "case-1", "notice": "Not a device", "skipped": skipped, "run": {"stages": stages}}
     console = Console(width=80, record=True, file=io.StringIO())
@@ -154,7 +168,7 @@ def test_the_last_screen_fits_80_columns_and_ends_with_the_report(tmp_path: Path
     lines = console.export_text().splitlines()
     assert all(len(line) <= 80 for line in lines)
     text = " ".join(" ".join(lines).split())
-    assert "Left out: report.pdf, patient.pdf (no library)" in text
+    assert "Left out: report.pdf, patient.pdf (install 'vertecast[report]')" in text, "no markup is made of it"
     assert "no safe path" in text
     assert "Took 5 s, 12 s of it compiling, once on a machine; at most 300 MiB; measure kept from before" in text
     assert "".join(lines[-2:]).replace(" ", "").endswith(f"Report:{tmp_path}/report.html")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console, RenderableType
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from vertecast.core.errors import VertecastError
@@ -36,7 +37,7 @@ class ProgressObserver:
 
     def warn(self, sentence: str) -> None:
         """Print the sentence above the bars."""
-        self._progress.console.print(f"[yellow]Warning:[/yellow] {sentence}", highlight=False)
+        self._progress.console.print(f"[yellow]Warning:[/yellow] {escape(sentence)}", highlight=False)
 
     def cancelled(self) -> bool:
         """Return ``False``: Ctrl-C raises instead."""

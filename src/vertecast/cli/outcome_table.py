@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -26,7 +27,12 @@ def run_parts(ran: "Ran") -> list[RenderableType]:
     said = [f"{name}: {one['procedure_reason']}" for name, one in planned.items()]
     said += _left_out(ran.manifest["skipped"])
     report = ran.folder / "report.html"
-    return [table, *said, _spent(ran), f"Report: {report}" if report.is_file() else f"Results: {ran.folder}"]
+    return [
+        table,
+        *(escape(one) for one in said),
+        _spent(ran),
+        f"Report: {report}" if report.is_file() else f"Results: {ran.folder}",
+    ]
 
 
 def _left_out(skipped: list[dict[str, str]]) -> list[str]:
@@ -44,7 +50,5 @@ def _spent(ran: "Ran") -> str:
     took = f"{sum(one['seconds'] for one in new):.0f} s"
     peak = max((one["peak_memory_mib"] for one in new), default=0.0)
     again = f"; {', '.join(ran.reused)} kept from before" if ran.reused else ""
-    compiled = (
-        f", {ran.compile_seconds:.0f} s of it compiling, once on a machine" if ran.compile_seconds >= 1 else ""
-    )
+    compiled = f", {ran.compile_seconds:.0f} s of it compiling, once on a machine" if ran.compile_seconds >= 1 else ""
     return f"Took {took}{compiled}; at most {peak:.0f} MiB{again}"

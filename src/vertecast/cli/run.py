@@ -1,5 +1,6 @@
 """``vertecast run``: one command from a CT to the report and the walk-through."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,14 +82,18 @@ def answering_run(*, as_json: bool, quiet: bool) -> Iterator[tuple[Answer, "RunO
 
     console = Console(stderr=True)
     # The bars are drawn inside: an error is said below them, not among them.
-    with answering(as_json=as_json, quiet=True) as quietly, compile_clock() as clock:
-        answer = Answer(quietly.observer, as_json=as_json, quiet=quiet)
-        if console.is_terminal and not (quiet or as_json):
-            with RunProgress(console, STAGES) as observer:
-                observer.begin("Loading; compiling when it is the first run")
-                yield answer, observer, clock
-        else:
-            yield answer, RunWarnings(), clock
+    try:
+        with answering(as_json=as_json, quiet=True) as quietly, compile_clock() as clock:
+            answer = Answer(quietly.observer, as_json=as_json, quiet=quiet)
+            if console.is_terminal and not (quiet or as_json):
+                with RunProgress(console, STAGES) as observer:
+                    observer.begin("Loading; compiling when it is the first run")
+                    yield answer, observer, clock
+            else:
+                yield answer, RunWarnings(), clock
+    except KeyboardInterrupt as exc:
+        print("\n".join(["Interrupted", *(f"  {note}" for note in getattr(exc, "__notes__", []))]), file=sys.stderr)
+        raise typer.Exit(1) from exc
 
 
 class RunWarnings(WarningObserver):

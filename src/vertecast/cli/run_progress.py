@@ -3,6 +3,7 @@
 import time
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
@@ -67,7 +68,7 @@ class RunProgress:
 
     def warn(self, sentence: str) -> None:
         """Print the sentence above the bars."""
-        self._progress.console.print(f"[yellow]Warning:[/yellow] {sentence}", highlight=False)
+        self._progress.console.print(f"[yellow]Warning:[/yellow] {escape(sentence)}", highlight=False)
 
     def cancelled(self) -> bool:
         """Return ``False``: Ctrl-C raises instead."""
