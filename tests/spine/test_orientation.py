@@ -10,10 +10,10 @@ from tests.spine.simple_vertebra import SimpleVertebra, column
 
 from vertecast.core.levels import Level
 from vertecast.imaging.grid import Grid
-from vertecast.imaging.volume import LabelMap
+from vertecast.imaging.volume import LabelMap, Volume
 from vertecast.spine.heights import Place
 from vertecast.spine.measure import measure_spine
-from vertecast.spine.orientation import canonical_array, canonical_grid
+from vertecast.spine.orientation import canonical_array, canonical_grid, canonical_volume
 
 ORDERS = [(p, f) for p in itertools.permutations(range(3)) for f in itertools.product((False, True), repeat=3)]
 
@@ -42,6 +42,19 @@ def test_all_48_axis_orders_become_one_array(labels):
         other = stored(labels, order, flips)
         assert canonical_grid(other.grid).same_as(grid, 1e-6)
         assert np.array_equal(canonical_array(other.labels, other.grid), array)
+
+
+def test_the_ct_becomes_one_array_in_all_48_axis_orders(labels):
+    """With labels and CT in one canonical order whatever the file's, nothing after it can tell the orders apart."""
+    hu = np.random.default_rng(3).normal(100.0, 40.0, labels.labels.shape).astype(np.float32)
+    grid, array = canonical_grid(labels.grid), canonical_array(hu, labels.grid)
+    assert not np.array_equal(array, array[::-1])
+    for order, flips in ORDERS:
+        turned = stored(labels, order, flips)
+        array_there = np.flip(hu.transpose(order), [axis for axis in range(3) if flips[axis]])
+        ct = canonical_volume(Volume(np.ascontiguousarray(array_there), turned.grid))
+        assert ct.grid.same_as(grid, 1e-6)
+        assert np.array_equal(ct.hu, array)
 
 
 @pytest.mark.parametrize("at", [0, 13, 22, 31, 47])
