@@ -204,6 +204,17 @@ def test_two_levels_in_one_session_point_to_each_other(simulated: Path, tmp_path
     assert content["session"]["cement_ml"] == simulation["session"]["cement_ml"]
 
 
+def test_another_voxel_is_said_and_changes_stiffness_little(simulated: Path, assessed: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(simulated, tmp_path / "run"))
+    assess_case(AssessCase(folder=folder, voxel_mm=4.0))
+    levels = [outcome(one)["levels"]["L2"] for one in (folder, assessed)]
+    assert [one["voxel_mm"] for one in levels] == [4.0, 3.0]
+    coarse, fine = (one["mechanics"]["stiffness_n_mm"]["before"]["value"] for one in levels)
+    assert coarse == pytest.approx(fine, rel=0.2)
+    with pytest.raises(InputError, match=r"voxel_mm = 0.1 is outside 0.5 to 4 mm"):
+        AssessCase(folder=folder, voxel_mm=0.1)
+
+
 class Cancels(SilentObserver):
     """Cancels at once."""
 

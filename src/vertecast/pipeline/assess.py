@@ -37,6 +37,7 @@ SCHEMA = "vertecast/outcome/1"
 OUTCOME = "outcome.json"
 _STAGES = ("Reading the run", "Building the levels", "Testing the levels", "Collecting the evidence")
 _MADE_BY = {"spine": "plan", "simulation": "simulate", "manifest": "plan"}
+_FINEST, _COARSEST = 0.5, 4.0
 _FAR = 2
 """Levels at most between a fractured vertebra and one that tells its density: it falls off along the spine."""
 _DIFFERENT = 0.02  # relative difference of mean density from which it is another calibration
@@ -62,6 +63,12 @@ class AssessCase:
     series: str | None = None
     calibration: str | None = None
     voxel_mm: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.voxel_mm is not None and not _FINEST <= self.voxel_mm <= _COARSEST:
+            raise InputError(
+                f"voxel_mm = {self.voxel_mm} is outside {_FINEST:g} to {_COARSEST:g} mm; without it the simulation is followed"
+            )
 
 
 @dataclass(frozen=True, eq=False)
