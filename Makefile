@@ -12,7 +12,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 .PHONY: help demo test validate lint bench docs wheel system clean
 
 help:
-	@echo "make demo      a phantom patient with a fractured L1, measured (results in demo/)"
+	@echo "make demo      a phantom patient with a fractured L1, from CT to report (in demo/)"
 	@echo "make test      everything: style, types, import rules, tests"
 	@echo "make validate  the long validations, recorded in docs/validation.md"
 	@echo "make bench     the benchmarks, written to docs/benchmarks.md"
