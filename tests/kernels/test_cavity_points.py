@@ -134,7 +134,7 @@ def test_compression_makes_points_denser():
     du = np.zeros((3, *[n + 1 for n in SHAPE]))
     du[2] = -0.1 * node_places([n + 1 for n in SHAPE], SPACING)[2]
     end = travelled(points, du, SPACING)
-    np.testing.assert_allclose(end.volume, points.volume * np.exp(-0.1), rtol=1e-12)
+    np.testing.assert_allclose(end.volume, points.volume * 0.9, rtol=1e-12)
     np.testing.assert_array_equal(end.mass, points.mass)
 
 

@@ -275,9 +275,19 @@ def travel(place, stress, gap, volume, du, spacing):  # type: ignore[no-untyped-
                         gradient[c, 2] += (0.25 if d else -0.25) * u / spacing[2]
             place[c, n] += step
         if stress.shape[1]:
-            volume[n] *= np.exp(gradient[0, 0] + gradient[1, 1] + gradient[2, 2])
+            volume[n] *= _stretch(gradient)
             _turn(stress, n, gradient, 1.0)
             _turn(gap, n, gradient, 0.5)
+
+
+@njit(cache=True, inline="always")
+def _stretch(g):  # type: ignore[no-untyped-def]
+    """Return det(1 + gradient): what a volume that is moved to first order grows by, kept positive."""
+    a, b, c = 1.0 + g[0, 0], 1.0 + g[1, 1], 1.0 + g[2, 2]
+    whole = a * (b * c - g[1, 2] * g[2, 1])
+    whole -= g[0, 1] * (g[1, 0] * c - g[1, 2] * g[2, 0])
+    whole += g[0, 2] * (g[1, 0] * g[2, 1] - b * g[2, 0])
+    return max(whole, 0.1)
 
 
 @njit(cache=True, inline="always")
