@@ -38,7 +38,7 @@ def patient_section(run: RunFolder) -> Section:
             ("Level", "Anterior, mm", "Middle, mm", "Posterior, mm", "Wedge", "Height loss", "Genant", "OF", "Mean HU"),
             [_vertebra_row(one, one.get("level") in run.levels) for one in vertebrae],
             "Every labelled vertebra. Height loss is against each level's own reference; treated levels have a ●.",
-            "numbers",
+            "numbers vertebrae",
         )
     )
     unmeasured = [f"{one.get('level')}: {one['reason']}" for one in vertebrae if one.get("reason")]
