@@ -228,6 +228,16 @@ def test_a_bone_that_is_not_broken_is_not_called_broken(edited: Callable[..., Pa
     assert "By its height the second bone of your lower back (L2) is not broken. Why is it to be treated?" in text
 
 
+@pytest.mark.parametrize(
+    ("kind", "said"), [("own prior CT", "from your older scan"), ("nearest intact neighbours", "the bones next to it")]
+)
+def test_the_loss_names_what_it_was_judged_from(edited: Callable[..., Path], kind: str, said: str) -> None:
+    def referred(spine: dict[str, Any]) -> None:
+        spine["vertebrae"][0]["height_loss_percent"]["reference"] = {"kind": kind, "levels": ["L1"]}
+
+    assert said in body(page_of(edited(spine=referred)).html)
+
+
 def test_dots_count_and_refuse() -> None:
     drawn = dots(73, "73 of 100")
     assert drawn.count('r="5"') == 73

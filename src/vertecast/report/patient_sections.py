@@ -12,9 +12,15 @@ from vertecast.report.patient_drawings import dots, timeline
 from vertecast.report.patient_questions import questions, route_names, stances
 from vertecast.report.patient_words import Catalogue
 from vertecast.report.walkthrough_chapters import TRACE_ML
+from vertecast.spine.reference import ReferenceKind
 
 _SPOON_ML = 5.0
 _SLIGHT_LOSS_PERCENT = 10.0
+_REFERENCES = {
+    ReferenceKind.PRIOR.value: "prior",
+    ReferenceKind.NEIGHBOURS.value: "neighbours",
+    ReferenceKind.REGRESSION.value: "regression",
+}
 _WARM_DEGC = 38.0
 """Below this the nerves' side is as warm as the body, and nothing is said."""
 
@@ -145,8 +151,11 @@ def _loss(told: Told, level: str) -> str:
         return told.words.say("fracture.loss_close_to_none", percent=f"{max(loss.value, 0):.0f}", low=low, high=high)
     where = (told.case.run.vertebra(level).get("height_loss_percent") or {}).get("place")
     place = {"anterior": "front", "middle": "middle", "posterior": "back"}.get(str(where), "front")
+    reference = (told.case.run.vertebra(level).get("height_loss_percent") or {}).get("reference") or {}
+    from_what = told.words.say(f"fracture.from_{_REFERENCES.get(str(reference.get('kind')), 'neighbours')}")
+    placed = told.words.say(f"fracture.{place}")
     return told.words.say(
-        "fracture.loss", place=told.words.say(f"fracture.{place}"), percent=f"{loss.value:.0f}", low=low, high=high
+        "fracture.loss", place=placed, percent=f"{loss.value:.0f}", low=low, high=high, from_what=from_what
     )
 
 
