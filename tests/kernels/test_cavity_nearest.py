@@ -1,4 +1,4 @@
-"""Proves: the stress found is the nearest one that ellipse and cut-off allow, against a minimiser that knows neither."""
+"""Proves: the stress found is the nearest that ellipse and cut-off allow, against a minimiser that knows neither."""
 
 import numpy as np
 import pytest
