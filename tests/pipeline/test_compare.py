@@ -14,6 +14,7 @@ from vertecast.cli.info import read_schema
 from vertecast.core.errors import InputError
 from vertecast.imaging.png import write_png
 from vertecast.pipeline.compare import compare_case, write_comparison
+from vertecast.pipeline.outcome_rows import Figure
 
 NEEDLES = [{"side": "left", "approach": "transpedicular"}, {"side": "right", "approach": "transpedicular"}]
 
@@ -58,6 +59,12 @@ def test_figures_differences_and_what_one_run_lacks(tmp_path: Path) -> None:
     jsonschema.validate(document, read_schema("comparison"))
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**document, "runs": []}, read_schema("comparison"))
+
+
+def test_a_figure_is_printed_as_people_write_it() -> None:
+    assert Figure("height kept", "mm", -0.04).shown == "0.0"
+    assert Figure("height kept", "mm", None).shown == "–"
+    assert Figure("fill", "%", 19.6, 0).shown == "20"
 
 
 def test_the_page_holds_both_pictures_and_needs_nothing_else(tmp_path: Path) -> None:

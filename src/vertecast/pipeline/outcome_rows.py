@@ -38,7 +38,9 @@ class Figure:
         """The value as it is printed; a dash for what is not known."""
         if self.value is None:
             return "–"
-        return self.value if isinstance(self.value, str) else f"{self.value:.{self.digits}f}"
+        if isinstance(self.value, str):
+            return self.value
+        return f"{round(self.value, self.digits) + 0.0:.{self.digits}f}"  # no minus before a zero
 
 
 def read_documents(folder: Path) -> dict[str, dict[str, Any]]:
