@@ -146,7 +146,10 @@ def test_arms_stand_side_by_side_with_a_chart(small_report: CaseReport) -> None:
 
 OUTCOME: dict[str, Any] = {
     "mechanics": {
-        "load_n": {"standing": {"before": q(365, 274, 456), "after": {**q(529, 274, 1030), "method": "balance"}}},
+        "load_n": {
+            "lifting_10_kg": {"before": q(1960, 1470, 2450), "after": q(2047, 1470, 2750)},
+            "standing": {"before": q(365, 274, 456), "after": {**q(529, 274, 1030), "method": "balance"}},
+        },
         "load_to_strength_ratio": {"standing": {"fractured": q(0.388, 0.1, 2.9), "after": q(0.384, 0.09, 3.05)}},
     },
     "shape": {"height_kept_mm": {"middle": {"value": -0.0165, "low": None, "high": None, "method": "label"}}},
@@ -174,6 +177,7 @@ def test_an_outcome_shows_each_value_with_its_unit_and_source(small_run: Path, t
     page = words(report.html())
     for said in (
         "Load, standing – 365 (274 to 456) N",  # the unit stands above the place
+        "Load, lifting 10 kg 1960 (1470 to 2450) N",
         "529 (274 to 1030) N differs between the columns",
         "Load, standing After balance",
         "Height kept, middle −0.02 mm label",

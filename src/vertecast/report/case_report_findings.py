@@ -22,6 +22,7 @@ from vertecast.report.case_report_words import (
 _TRUTH = {"true": "yes", "false": "no", "unknown": "unknown", "borderline": "borderline"}
 _PATIENT = ("age_years", "sex", "weight_kg", "height_cm", "bmi", "asa")
 _UNITS = {"1": "", "a": "years", "wk": "weeks", "d": "days", "deg": "°"}
+_PERSON = {"weight_kg": ("weight", "kg"), "height_cm": ("height", "cm")}
 _PLACES = ("anterior", "middle", "posterior")
 
 
@@ -54,8 +55,8 @@ def _patient_rows(run: RunFolder, spine: Document, manifest: Document) -> list[t
     facts: Document = next((f for one in run.levels if (f := run.level("indication", one).get("facts"))), {})
     facts = {**_person(run), **facts}
     rows = [("Case", run.case_id)]
-    rows += [(capital(named(key)[0]), _fact(key, facts[key])) for key in _PATIENT if facts.get(key) is not None]
-    unknown = [named(key)[0] for key in _PATIENT if facts.get(key) is None]
+    rows += [(capital(_of_person(key)[0]), _fact(key, facts[key])) for key in _PATIENT if facts.get(key) is not None]
+    unknown = [_of_person(key)[0] for key in _PATIENT if facts.get(key) is None]
     if unknown:
         rows.append(("Not given", ", ".join(unknown)))
     rows.append(("Posture in the scan", str((spine.get("posture") or {}).get("value", "unknown"))))
@@ -295,8 +296,13 @@ def _clauses(verdict: Document, meanings: Mapping[str, str]) -> list[Block]:
     return [*blocks, *(Prose(note) for note in (*said, *verdict.get("notes", [])))]
 
 
+def _of_person(key: str) -> tuple[str, str]:
+    """Return a fact's words and unit; kg and cm are units of a person, in other keys part of a name."""
+    return _PERSON.get(key) or named(key)
+
+
 def _fact(key: str, value: Any) -> str:
-    unit = named(key)[1]
+    unit = _of_person(key)[1]
     if is_quantity(value):
         return quantity_text(value, unit)
     if isinstance(value, bool):

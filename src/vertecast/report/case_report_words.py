@@ -31,8 +31,6 @@ _UNITS = {
     "_s": "s",
     "_ms": "ms",
     "_lps": "LPS",
-    "_kg": "kg",
-    "_cm": "cm",
 }
 _NAMES = {
     "degc": "°C",
