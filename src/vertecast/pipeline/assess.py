@@ -67,7 +67,7 @@ class AssessCase:
     def __post_init__(self) -> None:
         if self.voxel_mm is not None and not _FINEST <= self.voxel_mm <= _COARSEST:
             raise InputError(
-                f"voxel_mm = {self.voxel_mm} is outside {_FINEST:g} to {_COARSEST:g} mm; without it that of the simulation"
+                f"voxel_mm = {self.voxel_mm} is outside {_FINEST:g} to {_COARSEST:g} mm; leave it out for the run's own"
             )
 
 
