@@ -60,7 +60,16 @@ def extent(lift: Lift, axis: int) -> float:
     return float(np.ptp(inside[:, axis])) * 3.0
 
 
-@pytest.mark.parametrize("name", ["stent", "mesh-container", "expandable-ball", "coil", "jack-4.2"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mesh-container",
+        pytest.param("stent", marks=pytest.mark.slow),
+        pytest.param("expandable-ball", marks=pytest.mark.slow),
+        pytest.param("coil", marks=pytest.mark.slow),
+        pytest.param("jack-4.2", marks=pytest.mark.slow),
+    ],
+)
 def test_a_tool_expands_and_stays_or_leaves(name: str) -> None:
     lift = lifted(name)
     tool = lift.tools[0]
@@ -77,6 +86,7 @@ def test_a_tool_expands_and_stays_or_leaves(name: str) -> None:
         assert after.state.pressures[0] == pytest.approx(0.0, abs=1e-6) or after.notes
 
 
+@pytest.mark.slow
 def test_a_jack_pushes_along_the_body_only() -> None:
     jack, ball = lifted("jack-4.2"), lifted("expandable-ball")
     assert jack.tools[0].force is Force.CRANIOCAUDAL
