@@ -85,12 +85,16 @@ def test_a_fracture_under_load_is_partly_reduced_by_two_balloons() -> None:
 def test_lift_pressure_and_loss_of_a_loaded_wedge() -> None:
     """Globus/Kyphon bench (clinical.md [76]) and Rotter 2010: 110 N on the plate all the time."""
     lift = inflated(Bench())
-    share = regained(lift)[0] / WEDGE[0]
-    down, held = deflate(lift, stays=False), deflate(lift, stays=True)
-    before = HEIGHT
-    loss = [100.0 * (regained(lift)[0] - regained(one, "deflated")[0]) / before for one in (down, held)]
-    assert share > 0.1
-    assert loss[0] > loss[1]
+    assert 138.0 <= peak_psi(lift) <= 212.0  # 175 +- 37 psi
+    inside = regained(lift)[0]
+    assert inside / WEDGE[0] > 0.3  # while inflated; after the operation 30 per cent are published
+    gone, held = (deflate(lift, stays=stays) for stays in (False, True))
+    loss = [100.0 * (inside - regained(one, "deflated")[0]) / HEIGHT for one in (gone, held)]
+    assert 5.5 <= loss[0] <= 17.9  # Rotter 2010: 11.7 +- 6.2 per cent
+    assert loss[1] <= 7.5  # Rotter 2010: 3.7 +- 3.8 per cent with a stent
+    assert loss[0] > 2.0 * loss[1]
+    # Missed: 30 per cent of the lost height are published to be left; here the balloon leaves less.
+    assert regained(gone, "deflated")[0] / WEDGE[0] < 0.3
 
 
 @pytest.mark.slow
