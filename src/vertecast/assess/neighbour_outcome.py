@@ -10,7 +10,7 @@ from vertecast.assess.loads import Person, Task, by_population, compression, loa
 from vertecast.assess.segment import ABOVE, BELOW, Felt
 from vertecast.assess.shape import Tilts
 from vertecast.assess.treated import Treated
-from vertecast.core.levels import Level
+from vertecast.core.levels import NOT_EVERYONE_HAS, Level
 from vertecast.core.quantities import Measured
 
 _ARMS = ("before", "fractured", "after", "posture_only")
@@ -40,7 +40,7 @@ def next_level(level: Level, side: str) -> Level | None:
     """Return the level above or below; T13 and L6, which most spines do not have, are passed over."""
     order, step = list(Level), -1 if side == ABOVE else 1
     at = level.rank + step
-    while 0 <= at < len(order) and order[at] in (Level.T13, Level.L6):
+    while 0 <= at < len(order) and order[at] in NOT_EVERYONE_HAS:
         at += step
     return order[at] if 0 <= at < len(order) else None
 

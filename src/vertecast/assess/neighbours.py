@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 
 from vertecast.core.frames import LPS, Transform
-from vertecast.core.levels import Level
+from vertecast.core.levels import NOT_EVERYONE_HAS, Level
 from vertecast.imaging.grid import Grid
 from vertecast.imaging.volume import LabelMap
 from vertecast.spine.anatomy import Anatomy
 
-_OPTIONAL = (Level.T13, Level.L6)
 _CUT = "cut_by_border"
 
 
@@ -24,7 +23,7 @@ def neighbour_of(level: Level, labels: LabelMap, spine: Mapping[str, Any], *, ab
         other = order[at]
         if other in labels.values:
             return anatomy_of(other, labels, spine)
-        if other not in _OPTIONAL:
+        if other not in NOT_EVERYONE_HAS:
             return f"the next vertebra {where}, {other}, is not labelled or outside the scan"
         at += step
     return f"there is no vertebra {where} {level}"

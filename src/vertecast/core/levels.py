@@ -1,5 +1,6 @@
 """The vertebral levels by their names; every label dialect is translated to these and back."""
 
+from collections.abc import Container
 from enum import Enum
 
 
@@ -57,5 +58,20 @@ class Level(Enum):
         return self.value
 
 
+NOT_EVERYONE_HAS = (Level.T13, Level.L6)
+"""Levels whose absence between two others is no gap."""
 _RANK = {level: rank for rank, level in enumerate(Level)}
 _REGION = {"C": Region.CERVICAL, "T": Region.THORACIC, "L": Region.LUMBAR, "S": Region.SACRAL}
+
+
+def neighbour(levels: Container[Level], level: Level, step: int) -> Level | None:
+    """Return the next level above (-1) or below (+1) if it is present; T13 and L6 are passed over where absent."""
+    order = list(Level)
+    at = level.rank + step
+    while 0 <= at < len(order):
+        if order[at] in levels:
+            return order[at]
+        if order[at] not in NOT_EVERYONE_HAS:
+            return None
+        at += step
+    return None

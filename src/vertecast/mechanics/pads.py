@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from vertecast.core.levels import Level
+from vertecast.core.levels import NOT_EVERYONE_HAS, Level
 from vertecast.core.parameters import Loaded, load_parameters
 from vertecast.core.quantities import quantity
 from vertecast.imaging.grid import Grid
@@ -17,8 +17,6 @@ from vertecast.kernels.bricks import corners_of
 from vertecast.mechanics.settings import SupportMaterial
 
 Mask = NDArray[np.bool_]
-
-_NOT_EVERYONE_HAS = (Level.T13, Level.L6)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +73,7 @@ def neighbours_of(labels: LabelMap, level: Level) -> Neighbours:
 
 def _next_to(upper: Level, lower: Level) -> bool:
     between = [one for one in Level if upper.rank < one.rank < lower.rank]
-    return all(one in _NOT_EVERYONE_HAS for one in between)
+    return all(one in NOT_EVERYONE_HAS for one in between)
 
 
 def caps(body: Mask, spacing: float, pad: SupportMaterial) -> Pads:

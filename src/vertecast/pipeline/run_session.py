@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from vertecast.core.levels import Level
+from vertecast.core.levels import NOT_EVERYONE_HAS, Level
 from vertecast.core.observer import RunObserver
 from vertecast.core.provenance import digest, software_versions
 from vertecast.pipeline.case import Case
@@ -15,9 +15,6 @@ from vertecast.pipeline.measure import MeasuredCase, measure_images, read_images
 from vertecast.pipeline.planning_inputs import PlanningInputs, require_present
 from vertecast.pipeline.stage_store import Part
 from vertecast.planning.patient import Patient, load_patient
-
-_NOT_EVERYONE_HAS = (Level.T13, Level.L6)
-"""Levels that most people do not have: a neighbour is not missed for want of them."""
 
 
 class Session:
@@ -75,7 +72,7 @@ class Session:
     def neighbours_missing(self) -> tuple[str, ...]:
         """Return a sentence for each neighbour of a treated level that the labels do not hold."""
         present = self.measured().labels.values
-        usual = [level for level in Level if level in present or level not in _NOT_EVERYONE_HAS]
+        usual = [level for level in Level if level in present or level not in NOT_EVERYONE_HAS]
         found = []
         for level in self.case.levels:
             place = usual.index(level)

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from vertecast.core.errors import GeometryError, ParameterError
 from vertecast.core.frames import Transform
-from vertecast.core.levels import Level
+from vertecast.core.levels import Level, neighbour
 from vertecast.core.parameters import Loaded, ParameterUse, load_parameters
 from vertecast.core.quantities import quantity
 from vertecast.imaging.grid import Grid
@@ -230,11 +230,13 @@ def _regions(
     regions = np.full(grid.shape, Region.SOFT, np.uint8)
     bone = whole.copy()
     bodies: dict[bool, Mask] = {}
+    labelled = {one.level for one in neighbours}
+    next_ones = {neighbour(labelled, anatomy.level, step) for step in (-1, 1)}
     for one in neighbours:
         mask = resampled_mask(one.mask, one.grid, grid) & ~whole
         regions[mask] = Region.NEIGHBOUR
         bone |= mask
-        if abs(one.level.rank - anatomy.level.rank) == 1:
+        if one.level in next_ones:
             bodies[one.level.rank < anatomy.level.rank] = resampled_mask(one.body, one.grid, grid) & ~whole
     reach = max(1, round(settings.disc_reach / float(grid.spacing[0])))
     for above in (True, False):

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vertecast.core.frames import Transform
-from vertecast.core.levels import Level
+from vertecast.core.levels import Level, neighbour
 from vertecast.core.quantities import Measured, quantity
 from vertecast.spine.endplates import BodySurface, Side
 from vertecast.spine.heights import SixPoints
@@ -111,19 +111,3 @@ def regional_angles(tilts: Mapping[Level, PlateTilt]) -> dict[str, Measured]:
         across = tilts[upper].vert_from_lps.axes[0] + tilts[lower].vert_from_lps.axes[0]
         result[name] = cobb_angle(tilts[upper], tilts[lower], side, across)
     return result
-
-
-_OPTIONAL = (Level.T13, Level.L6)
-
-
-def neighbour(levels: Mapping[Level, object], level: Level, step: int) -> Level | None:
-    """Return the next level above (-1) or below (+1) if it is present; T13 and L6 are passed over where absent."""
-    order = list(Level)
-    at = level.rank + step
-    while 0 <= at < len(order):
-        if order[at] in levels:
-            return order[at]
-        if order[at] not in _OPTIONAL:
-            return None
-        at += step
-    return None
