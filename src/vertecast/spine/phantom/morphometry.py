@@ -97,7 +97,10 @@ def measure_surface(distance: Distance, half_size: NDArray[np.float64]) -> Morph
         When the box does not hold the body.
     """
     axes, origin = np.eye(3), np.zeros(3)
-    band = (0.4 * half_size[2], -0.4 * half_size[2])
+    whole = _Local(distance, axes, origin, half_size)
+    top, bottom = (float(whole.surface(np.zeros(1), np.zeros(1), sign)[0]) for sign in (1.0, -1.0))
+    # A crushed body may end below where an intact one's first planes are laid; NaN leaves the first of the two.
+    band = (min(0.4 * half_size[2], top), max(-0.4 * half_size[2], bottom))
     superior, inferior = (Endplate(np.array([0.0, 0.0, z]), np.array([0.0, 0.0, 1.0])) for z in band)
     for _ in range(_ROUNDS):
         local = _Local(distance, axes, origin, half_size)
