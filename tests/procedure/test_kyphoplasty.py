@@ -257,14 +257,14 @@ def test_a_curette_cuts_and_does_not_lift() -> None:
     assert cut.tools[0].force is Force.CUTTING
     assert cut.curve == ()
     assert gained(cut) == 0.0
-    assert site_after(cut).cleft.any()
+    assert site_after(cut, cut.level.site).cleft.any()
 
 
 def test_the_bone_is_denser_after_and_the_cavity_open(usual: Lift) -> None:
     denser = compaction(usual)
     own = usual.level.body
     assert denser[own].max() > 1.1
-    after = site_after(usual)
+    after = site_after(usual, usual.level.site)
     assert after.cleft.sum() * 27.0 == pytest.approx(usual.volumes[0], rel=0.35)
     assert (after.regions[after.cleft] == 1).all()
 

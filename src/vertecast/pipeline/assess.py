@@ -24,7 +24,7 @@ from vertecast.imaging.limits import load_limits
 from vertecast.imaging.match import matched_labels
 from vertecast.imaging.nifti import read_nifti
 from vertecast.imaging.read import read_labels, read_volume
-from vertecast.imaging.resample import resampled
+from vertecast.imaging.resample import resampled, sampled
 from vertecast.imaging.volume import LabelMap, Volume
 from vertecast.pipeline.calibrate import chosen_calibration
 from vertecast.pipeline.folder import MANIFEST, run_folder, write_json
@@ -224,13 +224,18 @@ def _fields(folder: Path, level: str) -> tuple[dict[str, NDArray[np.float32]], G
         path = folder / "fields" / level / f"{stem}.nii.gz"
         if path.is_file():
             raster = read_nifti(path, load_limits())
-            found[stem] = np.asarray(raster.array, np.float32)
             grid = raster.grid if grid is None else grid
+            found[stem] = np.asarray(raster.array, np.float32)
+            if not raster.grid.same_as(grid):  # a lift has its own, coarser grid
+                matrix = (raster.grid.lps_from_voxel.inverse @ grid.lps_from_voxel).matrix
+                found[stem] = sampled(found[stem], matrix, grid.shape, fill=_UNMOVED.get(stem, 0.0))
     if grid is None:
         raise InputError(f"{folder}/fields/{level} holds no field; run `vertecast simulate` again")
     return found, grid
 
 
+_UNMOVED = {"compaction": 1.0}
+"""What a field of a lift is beyond its grid; 0 for the others."""
 _WANTED = (
     "regions",
     "density_k2hpo4_mg_cm3",

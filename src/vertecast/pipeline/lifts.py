@@ -9,10 +9,10 @@ from vertecast.core.levels import Level
 from vertecast.imaging.calibration import Calibration
 from vertecast.imaging.volume import Volume
 from vertecast.pipeline.manifest import Record
-from vertecast.procedure.bed import Bed
 from vertecast.procedure.fractured import FracturedLevel, Lost, make_fractured, mapped_density
 from vertecast.procedure.inflate import RULES, BalloonStop, Inflation
 from vertecast.procedure.kyphoplasty import DEFAULT_TOOL, LiftTask
+from vertecast.procedure.site import Site
 from vertecast.procedure.vertebroplasty import LevelTask
 from vertecast.spine.anatomy import Anatomy
 from vertecast.spine.heights import Place
@@ -64,9 +64,10 @@ def lift_task(
 
 
 def fractured_level(
-    level: Level, bed: Bed, spine: SpineMeasurement, images: tuple[Volume, Calibration], record: Record
+    site: Site, spine: SpineMeasurement, images: tuple[Volume, Calibration], record: Record
 ) -> tuple[FracturedLevel, Lost]:
     """Build the fractured state of a level from what was measured on it; return it with the height it lost."""
+    level = site.level
     vertebra = spine[level]
     found = [vertebra.loss.lost_mm[place].value for place in Place]
     if any(value is None for value in found):
@@ -74,8 +75,8 @@ def fractured_level(
             f"{level}: lost height is not known ({vertebra.loss.lost_mm[Place.MIDDLE].reason}); no crushed band is made"
         )
     front, middle, back = (0.0 if value is None else max(0.0, float(value)) for value in found)
-    mapped = mapped_density(bed.site, _donors(level, spine), *images)
-    made = make_fractured(bed.site, (front, middle, back), mapped=mapped)
+    mapped = mapped_density(site, _donors(level, spine), *images)
+    made = make_fractured(site, (front, middle, back), mapped=mapped)
     for sentence in made.warnings:
         record.warn(sentence)
     if not np.any(made.tissue == 2) and max(front, middle, back) > 0:

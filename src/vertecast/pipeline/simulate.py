@@ -27,6 +27,7 @@ from vertecast.pipeline.simulate_outputs import SIMULATION, write_simulation
 from vertecast.procedure.bed import Bed, draw_bed
 from vertecast.procedure.cement import DEFAULT_CEMENT, choose_cement
 from vertecast.procedure.cure import load_cure
+from vertecast.procedure.fractured import load_fractured
 from vertecast.procedure.kyphoplasty import LiftTask, kyphoplasty, lift_finished
 from vertecast.procedure.needle import Needle
 from vertecast.procedure.regions import Route
@@ -248,13 +249,17 @@ def _bed(
     context: tuple[frozenset[Route], Calibration, Record],
 ) -> Bed:
     sealed, calibration, record = context
-    neighbours = [v.anatomy for v in spine.vertebrae if v.anatomy is not None and v.level is not level]
-    site = make_site(spine[level], neighbours, volume, calibration, voxel_mm=case.voxel_mm)
+    site = _site(level, spine, volume, calibration, case.voxel_mm)
     bed = draw_bed(site, case.seed + 1000 * level.rank, sealed=sealed)
     record.uses.extend((*calibration.uses, *bed.uses))
     for sentence in site.warnings:
         record.warn(sentence)
     return bed
+
+
+def _site(level: Level, spine: SpineMeasurement, volume: Volume, calibration: Calibration, voxel_mm: float) -> Site:
+    neighbours = [v.anatomy for v in spine.vertebrae if v.anatomy is not None and v.level is not level]
+    return make_site(spine[level], neighbours, volume, calibration, voxel_mm=voxel_mm)
 
 
 def _task(level: Level, planned: dict[str, Any], case: SimulateCase) -> LevelTask:
@@ -312,8 +317,12 @@ def _run_lifts(
     (beds, tasks, planned, rules_off), (spine, volume, calibration) = what, images
     lifts: list[LiftTask] = []
     with record.stage("Building the fractured levels"):
+        voxel = load_fractured().values.voxel
         for task in tasks:
-            made = fractured_level(task.level, beds[task.level], spine, (volume, calibration), record)
+            site = beds[task.level].site
+            if site.voxel_mm < voxel:
+                site = _site(task.level, spine, volume, calibration, voxel)
+            made = fractured_level(site, spine, (volume, calibration), record)
             lifts.append(lift_task(task, planned[task.level], made, (case.tool, case.balloon_ml), rules_off))
 
     def draw(site: Site) -> Bed:

@@ -13,7 +13,7 @@ from vertecast.procedure.cement import CARRIED, Cement
 from vertecast.procedure.events import EventKind
 from vertecast.procedure.inject import Injection, Run, ended, system_of, tip_of
 from vertecast.procedure.lift import Lift
-from vertecast.procedure.lift_trail import cell_share
+from vertecast.procedure.lift_outcome import in_cavity
 from vertecast.procedure.state import LevelState, State
 from vertecast.procedure.stops import InjectionSettings, StopReason
 from vertecast.procedure.warmth import warmed
@@ -68,12 +68,10 @@ def _order(
     level: LevelState, lift: Lift, injection: Injection, flow: FlowState
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Return the container's flat cells, nearest to the tip first, and what each still takes, mm³."""
-    site, part = level.bed.site, lift.level
-    sides = [tool.side for tool in lift.tools]
-    cavity = lift.state.cavities[sides.index(injection.side)]
-    inside = np.zeros(site.grid.shape, bool)
-    box = tuple(slice(c, c + n) for c, n in zip(part.corner, part.tissue.shape, strict=True))
-    inside[box] = cell_share(cavity, part.spacing) > 0.5
+    site = level.bed.site
+    number = [tool.side for tool in lift.tools].index(injection.side)
+    here = lift.level.places(site.grid.to_lps(np.indices(site.grid.shape).reshape(3, -1).T)).T
+    inside = in_cavity(lift, number, here).reshape(site.grid.shape)
     inside &= level.bed.space.open_cells & site.own
     if not inside.any():
         raise GeometryError(f"{injection.level} {injection.side}: the container is no cell wide; use a finer grid")

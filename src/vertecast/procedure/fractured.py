@@ -69,6 +69,7 @@ class FracturedSettings:
     standing_load: float = quantity("N", "on the level of a patient who stands")
     least_height: float = quantity("mm", "lowest body in which a cavity can be made")
     hardening: float = quantity("1", "slope of the yield stress within an increment")
+    voxel: float = quantity("mm", "smallest voxel that a level is lifted on")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +137,14 @@ class FracturedLevel:
     def places(self, points_lps: NDArray[np.float64]) -> Field:
         """Return LPS points (..., 3) as mm from the part's corner: the coordinates of the cavity kernel."""
         return np.asarray(self.site.to_cells(points_lps) + (0.5 - np.asarray(self.corner)) * self.site.voxel_mm)
+
+    def cells(self, places: Field) -> Field:
+        """Return the (fractional) cells of the part (3, ...) that hold places (3, ...), mm from its corner."""
+        return np.asarray(places / self.site.voxel_mm - 0.5)
+
+    def lps(self, places: Field) -> Field:
+        """Return places (3, n), mm from the part's corner, as LPS points (n, 3)."""
+        return np.asarray(self.site.grid.to_lps(self.cells(places).T + np.asarray(self.corner)))
 
 
 def load_fractured() -> Loaded[FracturedSettings]:

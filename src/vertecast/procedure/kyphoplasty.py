@@ -210,7 +210,7 @@ def _deflate_step(task: LiftTask, draw: Draw) -> Step:
                 state = state.with_event(EventKind.BALLOON_REMOVED, task.level, tool.side, {"tool": tool.name})
         for note in lift.notes:
             state = state.with_event(EventKind.WARNING, task.level, None, {"sentence": note})
-        bed = draw(site_after(lift))
+        bed = draw(site_after(lift, state.at(task.level).bed.site))
         return state.with_level(task.level, replace(state.at(task.level), bed=bed, lift=lift))
 
     return step

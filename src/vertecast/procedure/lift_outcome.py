@@ -104,14 +104,13 @@ def displaced_labels(lift: Lift, state: CavityState, labels: LabelMap) -> LabelM
     far = float(np.abs(moved.nodes).max()) * np.sqrt(3.0) + float(labels.grid.spacing.max())
     coefficients = ndimage.spline_filter(distance, 3, output=np.float32)
     out = np.zeros(shape, labels.labels.dtype)
-    corner = (np.asarray(level.corner) - 0.5)[:, None]
     for i in range(shape[0]):
         index = np.indices((1, *shape[1:])).reshape(3, -1).T + np.array([i, 0, 0])
         lps = grid.to_lps(index)
         still = _sampled(coefficients, labels.grid.to_voxel(lps).T - low[:, None])
         near = np.abs(still) < far  # the rest cannot have changed sides
         source = moved.before(level.places(lps[near]).T)
-        there = site.grid.to_lps((source / site.voxel_mm + corner).T)
+        there = level.lps(source)
         still[near] = _sampled(coefficients, labels.grid.to_voxel(there).T - low[:, None])
         out[i] = np.where(still.reshape(shape[1:]) > 0, labels.values[site.level], 0)
     return LabelMap(out, grid, {site.level: labels.values[site.level]}, labels.dialect)
@@ -138,27 +137,33 @@ def measured_moments(lift: Lift, labels: LabelMap) -> dict[str, MeasuredVertebra
     return found
 
 
-def site_after(lift: Lift) -> Site:
-    """Return the site as the cement meets it: regions moved, bone as dense as it was made, the cavity open."""
-    level, site, state = lift.level, lift.level.site, lift.state
-    h = site.voxel_mm
-    corner = np.reshape(level.corner, (3, 1))
-    here = (np.indices(site.grid.shape).reshape(3, -1) - corner + 0.5) * h
-    source = Displacement.of(level, state).before(here)
-    index = np.rint(source / h - 0.5 + corner).astype(int)
-    index = np.clip(index, 0, np.reshape(site.grid.shape, (3, 1)) - 1)
-    regions = site.regions[tuple(index)].reshape(site.grid.shape)
-    density = site.density[tuple(index)].reshape(site.grid.shape).astype(float)
-    box = tuple(slice(c, c + n) for c, n in zip(level.corner, level.tissue.shape, strict=True))
-    density[box] *= compaction(lift)
-    open_ = np.zeros(site.grid.shape, bool)
-    for cavity in state.cavities:
-        open_[box] |= cell_share(cavity, level.spacing) > 0.5
+def site_after(lift: Lift, site: Site) -> Site:
+    """Return a site as the cement meets it: regions moved, bone as dense as it was made, the cavity open.
+
+    Parameters
+    ----------
+    site : of the same level before the lift, on its own grid
+    """
+    level, shape = lift.level, site.grid.shape
+    here = level.places(site.grid.to_lps(np.indices(shape).reshape(3, -1).T)).T
+    source = Displacement.of(level, lift.state).before(here)
+    index = np.rint(site.grid.to_voxel(level.lps(source))).astype(int).T
+    index = np.clip(index, 0, np.reshape(shape, (3, 1)) - 1)
+    regions = site.regions[tuple(index)].reshape(shape)
+    denser = ndimage.map_coordinates(compaction(lift), level.cells(here), order=1, mode="nearest")
+    density = site.density[tuple(index)].reshape(shape) * denser.reshape(shape)
+    open_ = np.any([in_cavity(lift, k, here).reshape(shape) for k in range(len(lift.tools))], axis=0)
     own = np.isin(regions, (Region.BODY, Region.ARCH))
     regions = np.where(open_ & own, Region.BODY, regions).astype(np.uint8)
-    cleft = (open_ & own) | (site.cleft[tuple(index)].reshape(site.grid.shape) & (regions == Region.BODY))
+    cleft = (open_ & own) | (site.cleft[tuple(index)].reshape(shape) & (regions == Region.BODY))
     limit = float(site.density.max())
     return replace(site, regions=regions, density=np.minimum(density, limit).astype(np.float32), cleft=cleft)
+
+
+def in_cavity(lift: Lift, number: int, places: Field) -> NDArray[np.bool_]:
+    """Tell which places (3, n), mm from the part's corner, a cavity holds now."""
+    share = cell_share(lift.state.cavities[number], lift.level.spacing)
+    return np.asarray(ndimage.map_coordinates(share, lift.level.cells(places), order=1, mode="constant") > 0.5)
 
 
 def compaction(lift: Lift) -> Field:

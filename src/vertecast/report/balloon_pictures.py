@@ -90,7 +90,8 @@ def _draw_sagittal(axes: Axes, lift: Lift, state: CavityState, cemented: LevelSt
     if cavity.min() < 0:
         axes.contourf(*lines, cavity.T, levels=[-99.0, 0.0], colors=[_BALLOON], alpha=0.15 if cemented else 0.6)
     if cemented is not None:
-        fraction = seen(level.part(cemented.cement_fraction), here)
+        index = cemented.bed.site.grid.to_voxel(level.lps(here)).T
+        fraction = ndimage.map_coordinates(cemented.cement_fraction, index, order=1, cval=0.0).reshape(y.shape)
         axes.imshow(
             np.where(fraction > 0.1, fraction, np.nan).T,
             cmap="autumn", vmin=0.0, vmax=1.0, extent=extent, origin="lower", alpha=0.8,
