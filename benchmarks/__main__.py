@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.harness import machine
 
-NAMES = ("measure", "plan", "solver", "strength_curve", "projector", "flow", "heat", "vertebroplasty", "run")
+NAMES = ("measure", "plan", "solver", "strength_curve", "projector", "flow", "heat", "vertebroplasty", "balloon", "run")
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 
 
