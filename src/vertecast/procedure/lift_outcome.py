@@ -27,6 +27,8 @@ from vertecast.spine.measurement import MeasuredVertebra
 Field = NDArray[np.float64]
 _BACKWARDS = 6  # rounds in which the place before is found from the place now
 _FINE = 0.6  # mm, about: voxels of a displaced label
+_MEASURED = ("inflated", "deflated")
+"""Moments worth measuring: lying down moves a bone by less than a label tells."""
 _ROOM = 8.0  # mm kept round it
 
 
@@ -121,13 +123,16 @@ def _sampled(coefficients: NDArray[np.float32], index: Field) -> NDArray[np.floa
 
 
 def measured_moments(lift: Lift, labels: LabelMap) -> dict[str, MeasuredVertebra | str]:
-    """Measure the level at every moment with the code that measures a CT; a sentence where it cannot be measured.
+    """Measure the level inflated and let go with the code that measures a CT; a sentence where it cannot be measured.
 
     ``ct`` is the label as given, by the same way.
     """
     still = replace(lift.state, displacement=np.zeros_like(lift.state.displacement), platens=0.0 * lift.state.platens)
     found: dict[str, MeasuredVertebra | str] = {}
-    for name, state in {"ct": still, **lift.moments}.items():
+    for name, state in {
+        "ct": still,
+        **{name: lift.moments[name] for name in _MEASURED if name in lift.moments},
+    }.items():
         try:
             one = measure_spine(displaced_labels(lift, state, labels))[lift.level.site.level]
         except GeometryError as exc:
