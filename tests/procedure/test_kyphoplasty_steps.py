@@ -148,9 +148,9 @@ def test_heights_of_a_displaced_label_are_those_of_the_displacement() -> None:
     nodes = np.zeros_like(lift.state.displacement)
     z = np.arange(nodes.shape[3]) * 3.0 - level.places(np.array([0.0, 0.0, body_middle]))[2]
     nodes[2] = stretch * z
-    moved = replace(lift, moments={"moved": replace(lift.state, displacement=nodes)})
+    moved = replace(lift, moments={"deflated": replace(lift.state, displacement=nodes)})
     found = measured_moments(moved, labels)
-    before, after = found["ct"], found["moved"]
+    before, after = found["ct"], found["deflated"]
     assert isinstance(before, MeasuredVertebra)
     assert isinstance(after, MeasuredVertebra)
     for place in Place:

@@ -129,10 +129,8 @@ def measured_moments(lift: Lift, labels: LabelMap) -> dict[str, MeasuredVertebra
     """
     still = replace(lift.state, displacement=np.zeros_like(lift.state.displacement), platens=0.0 * lift.state.platens)
     found: dict[str, MeasuredVertebra | str] = {}
-    for name, state in {
-        "ct": still,
-        **{name: lift.moments[name] for name in _MEASURED if name in lift.moments},
-    }.items():
+    told = {name: state for name, state in lift.moments.items() if name in _MEASURED}
+    for name, state in {"ct": still, **told}.items():
         try:
             one = measure_spine(displaced_labels(lift, state, labels))[lift.level.site.level]
         except GeometryError as exc:

@@ -48,9 +48,8 @@ def draw_cement(state: State, name: Level, path: Path) -> None:
         bar = figure.colorbar(image, ax=panels[0], shrink=0.75, pad=0.01)
         bar.set_label("cement arrived, s after the first", color="white", fontsize=8)
         bar.ax.tick_params(colors="white", labelsize=7)
-    figure.suptitle(
-        f"{name} after {'vertebroplasty' if level.lift is None else 'kyphoplasty'}", color="white", fontsize=12
-    )
+    done = "vertebroplasty" if level.lift is None else "kyphoplasty"
+    figure.suptitle(f"{name} after {done}", color="white", fontsize=12)
     figure.supxlabel(NOTICE, color="#9e9e9e", fontsize=7)
     figure.savefig(path, facecolor="black")
 
