@@ -5,7 +5,7 @@ The filter is the five-point binomial (1, 4, 6, 4, 1)/16; borders repeat. Plain 
 
 References
 ----------
-.. [1] P. Burt, E. Adelson, IEEE Trans. Commun. 31 (1983) 532: the Laplacian pyramid.
+.. [1] P. Burt, E. Adelson, IEEE Trans. Communications 31 (1983) 532: the Laplacian pyramid.
 """
 
 from typing import Any
