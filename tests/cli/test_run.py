@@ -171,4 +171,5 @@ def test_the_last_screen_fits_80_columns_and_ends_with_the_report(tmp_path: Path
     assert "Left out: report.pdf, patient.pdf (install 'vertecast[report]')" in text, "no markup is made of it"
     assert "no safe path" in text
     assert "Took 5 s, 12 s of it compiling, once on a machine; at most 300 MiB; measure kept from before" in text
-    assert "".join(lines[-2:]).replace(" ", "").endswith(f"Report:{tmp_path}/report.html")
+    end = "".join(lines[-4:]).replace(" ", "")
+    assert end.endswith(f"Report:{tmp_path}/report.html"), "last, in as many lines as its folder's name needs"

@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 
-from vertecast.kernels.cavity_law import advance, respond
+from vertecast.kernels.cavity_law import GAP, advance, parted, respond
 from vertecast.kernels.foam_law import NO_SIDEWAYS, FoamLaw
 from vertecast.kernels.foam_points import update_points
 from vertecast.kernels.foam_reference import elastic_matrix
 
 LAME, MU, YIELD, CUT = 170.0, 115.0, 2.0, 0.1  # MPa
-RESIDUAL = 1e-3  # share of the stiffness that an open gap keeps
 
 
 def points(strain):
@@ -27,7 +26,7 @@ def stress(strain, alpha=1.0, **changes):
     n = spread.shape[2]
     out, tangent = np.empty_like(spread), np.empty((8, 8, n))
     law, gaps = FoamLaw(alpha=alpha).packed(), np.zeros(n, dtype=np.bool_)
-    respond(spread, np.zeros((8, n)), np.ones(n), material(n, **changes), law, out, tangent, gaps)
+    respond(spread, np.zeros_like(spread), np.zeros((8, n)), np.ones(n), material(n, **changes), law, out, tangent, gaps)
     return out[0].T
 
 
@@ -42,7 +41,7 @@ def test_no_principal_stress_passes_the_cut_off():
     strain = np.random.default_rng(1).normal(0, 0.01, (400, 6))
     free = np.linalg.eigvalsh(tensor(strain @ elastic_matrix(LAME, MU)))[:, -1]
     found = np.linalg.eigvalsh(tensor(stress(strain)))[:, -1]
-    kept = RESIDUAL * (3 * LAME + 2 * MU) * np.abs(tensor(strain, 0.5)).sum(axis=(1, 2))
+    kept = GAP * (3 * LAME + 2 * MU) * np.abs(tensor(strain, 0.5)).sum(axis=(1, 2))
     assert (found <= CUT + kept).all()
     assert (free > CUT + kept).mean() > 0.6  # without it most would: the check can fail
 
@@ -51,7 +50,7 @@ def test_no_principal_stress_passes_the_cut_off():
 def test_a_confined_band_opens_at_the_cut_off_for_every_ellipse(alpha):
     opened = stress([0, 0, 0.02, 0, 0, 0], alpha, strength=YIELD)[0]
     closed = stress([0, 0, 0.02, 0, 0, 0], alpha, strength=YIELD, cut=np.inf)[0]
-    assert opened[2] == pytest.approx(CUT + RESIDUAL * (LAME + 2 * MU) * 0.02, rel=0.05)
+    assert opened[2] == pytest.approx(CUT + GAP * (LAME + 2 * MU) * 0.02, rel=0.05)
     assert closed[2] > 0.8 * YIELD  # the ellipse alone holds the band together
 
 
@@ -89,11 +88,12 @@ def cycle(jam):
     for i, share in enumerate(np.diff(steps)):
         old = carried.copy()
         carried = carried + points(share * opening)
-        out = np.empty((8, 6, 1))
-        gaps = np.zeros(1, dtype=np.bool_)
-        respond(carried, kappa, np.ones(1), material(1, strength=YIELD), law, out, np.empty((8, 8, 1)), gaps)
+        out, was = np.empty((8, 6, 1)), np.empty((8, 6, 1))
+        constants, gaps = material(1, strength=YIELD), np.zeros(1, dtype=np.bool_)
+        parted(old, constants, np.empty((8, 6, 1)), was)
+        respond(carried, was, kappa, np.ones(1), constants, law, out, np.empty((8, 8, 1)), gaps)
         work += 0.5 * float((out[0, :, 0] + before) @ (share * opening))
-        advance(carried, old, kappa, np.ones(1), material(1, strength=YIELD), law, jam, energy)
+        advance(carried, old, kappa, np.ones(1), constants, law, jam, energy)
         before, lost = out[0, :, 0], lost + float(energy[1, 0])
         if i == 399:
             assert before[2] < 1.2 * CUT
@@ -103,8 +103,8 @@ def cycle(jam):
 def test_a_gap_that_opened_and_closed_leaves_no_stress_and_no_energy():
     work, stored, lost, last = cycle(jam=0.0)
     np.testing.assert_allclose(last, 0.0, atol=1e-9)
-    assert lost == 0.0
-    assert abs(work - stored) < 1e-3 * CUT * 0.02
+    assert lost < 5e-3 * CUT * 0.02  # the drag of faces that part, gone as the steps shrink
+    assert abs(work - stored - lost) < 1e-3 * CUT * 0.02
 
 
 def test_debris_between_the_faces_keeps_the_gap_from_closing():
