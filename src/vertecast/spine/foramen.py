@@ -91,12 +91,12 @@ def _view(axis: NDArray[np.float64], pitch: float, roll: float) -> NDArray[np.fl
 
 
 def _shadow(points: NDArray[np.float64], view: NDArray[np.float64], closing: int) -> _Shadow:
-    flat = points @ view[:2].T
+    flat = view[:2] @ points.T
     # The pixel lattice is symmetric about the centroid, so that a mirrored vertebra casts a mirrored shadow.
-    reach = np.ceil(np.abs(flat).max(axis=0) / _PIXEL) + closing + 2
-    index = np.rint(flat / _PIXEL + reach).astype(np.intp)
+    reach = np.ceil(np.abs(flat).max(axis=1) / _PIXEL) + closing + 2
+    i, j = np.rint(flat / _PIXEL + reach[:, None]).astype(np.intp)
     shape = tuple(int(n) for n in 2 * reach + 1)
-    counts = np.bincount(index[:, 0] * shape[1] + index[:, 1], minlength=shape[0] * shape[1]).reshape(shape)
+    counts = np.bincount(i * shape[1] + j, minlength=shape[0] * shape[1]).reshape(shape)
     image = ndimage.binary_closing(counts > 1, structure=_disc(closing))
     return _Shadow(image, -reach * _PIXEL, view[:2])
 

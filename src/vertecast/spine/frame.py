@@ -142,7 +142,7 @@ def symmetry_yaw(piece: Piece, foramen: Foramen, frame: Transform) -> tuple[floa
     window_z = _fade(np.abs(sample.z), 20.0)
     bone = ndimage.gaussian_filter(sample.occupancy, 0.7)
     bone = bone * window_x[:, None, None] * window_y[None, :, None] * window_z
-    slabs = np.add.reduceat(bone, np.arange(0, bone.shape[2], 3), axis=2)
+    slabs = np.ascontiguousarray(np.moveaxis(np.add.reduceat(bone, np.arange(0, bone.shape[2], 3), axis=2), 2, 0))
     if not slabs.any():
         raise GeometryError("no bone lies round the canal")
     scores = np.array([_mirror_score(slabs, sample.x, sample.y, yaw) for yaw in _YAWS])
@@ -164,10 +164,8 @@ def _mirror_score(slabs: NDArray[np.float64], x: NDArray[np.float64], y: NDArray
     pitch = x[1] - x[0]
     first = np.array([x[0], y[0]])
     offset = (turn @ first - first) / pitch
-    matrix = np.eye(3)
-    matrix[:2, :2] = turn
-    turned = ndimage.affine_transform(slabs, matrix, offset=[*offset, 0.0], order=1)
-    length = 2 * turned.shape[0]
-    spectrum = np.fft.rfft(turned, n=length, axis=0)
-    folded = np.fft.irfft((spectrum**2).sum(axis=(1, 2)), n=length)
+    turned = np.stack([ndimage.affine_transform(slab, turn, offset=offset, order=1) for slab in slabs])
+    length = 2 * turned.shape[1]
+    spectrum = np.fft.rfft(turned, n=length, axis=1)
+    folded = np.fft.irfft((spectrum**2).sum(axis=(0, 2)), n=length)
     return float(folded.max() / (turned**2).sum())
