@@ -13,6 +13,7 @@ from vertecast.core.observer import SILENT, Observer
 from vertecast.kernels.cavity_points import cell_means, homes, seeded
 from vertecast.kernels.cavity_shape import cavity_share, octant_values
 from vertecast.kernels.cavity_slots import Leftover
+from vertecast.kernels.cavity_spring import PlatenSpring
 from vertecast.kernels.cavity_state import (
     CavityProblem,
     CavityRecord,
@@ -36,6 +37,7 @@ __all__ = [
     "CellConstants",
     "Goal",
     "Membrane",
+    "PlatenSpring",
     "Walk",
     "WalkControl",
     "WalkStatus",

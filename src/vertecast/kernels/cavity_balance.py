@@ -18,6 +18,7 @@ from vertecast.kernels.cavity_gaps import gap_tangent
 from vertecast.kernels.cavity_law import respond
 from vertecast.kernels.cavity_shape import gauss_order
 from vertecast.kernels.cavity_solver import Border, steered_correction
+from vertecast.kernels.cavity_spring import Pull, Sprung, unit_force
 from vertecast.kernels.constraints import FIXED, FREE, Constraints
 from vertecast.kernels.elastic import ElasticSystem, Operator, prepare_elastic, solve_correction
 from vertecast.kernels.elastic_grid import SLAB
@@ -37,6 +38,7 @@ _STALE = 15  # iterations of one linear solve after which the preconditioner is 
 _SOFTEST = 0.02  # share of the elastic modulus below which the preconditioner does not follow the tangent
 _STILL = 1e-3  # voxels of wall motion that a missing volume is compared with where none is wanted
 _GIVE_UP = 150
+_PULL = 1e-3  # MPa by which a pressure may lie below what its skin bears: the solver's noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +134,12 @@ class CavityBalance:
     load : (3, *nodes), N, forces other than the cavities'
     change : per cavity, mm³, the change of volume wanted; None where the pressure is given
     reliefs : per cavity (*nodes), MPa, or None: what a membrane takes off the fluid's pressure at the wall
+    pulls : springs on the platens
+
+    Notes
+    -----
+    Where a volume is given and the wall is to be drawn inwards, the trial pulls evenly below ``floors``, so that there
+    is an equilibrium to find; ``pulling`` then tells, and the caller takes the state only if nothing pulls.
     """
 
     def __init__(
@@ -144,11 +152,14 @@ class CavityBalance:
         load: Array,
         change: tuple[float | None, ...],
         reliefs: tuple[Array | None, ...] | None = None,
+        pulls: tuple[Pull, ...] = (),
     ) -> None:
         self.body, self.slots, self.law, self.constraints = body, slots, law.packed(), constraints
         self.load, self.free = load, [k for k, one in enumerate(change) if one is not None]
         self._change = np.array([one for one in change if one is not None])
         self._reliefs = (None,) * len(body.pushes) if reliefs is None else reliefs
+        self.floors = [self._floor(*one) for one in zip(body.pushes, self._reliefs, strict=True)]
+        self.pulls = pulls
         self._size = load.size
         self._system = self._prepared(None)
         inner = GaussPasses(self._system.mesh, Integration.MEAN_DILATATION)
@@ -171,6 +182,8 @@ class CavityBalance:
         residual = self.load - force
         for push in self.wall_forces(self._pressures):
             residual += push
+        for pull in self.pulls:
+            residual += pull.force(u)
         full = np.concatenate([residual.ravel(), np.zeros(self._pressures.size)])
         reference = float(np.linalg.norm(force))
         self._missing = self._change - np.array([float(np.vdot(self.body.pushes[k], u)) for k in self.free])
@@ -188,11 +201,23 @@ class CavityBalance:
         return x[: self._size].reshape(self.load.shape), x[self._size :]
 
     def wall_forces(self, pressures: Array) -> list[Array]:
-        """Return the nodal forces (3, *nodes), N, of each cavity: a membrane never pulls."""
+        """Return the nodal forces (3, *nodes), N, of each cavity: a membrane never pulls but in a trial."""
         forces = []
-        for pressure, push, relief in zip(pressures, self.body.pushes, self._reliefs, strict=True):
-            forces.append((pressure if relief is None else np.maximum(pressure - relief, 0.0)) * push)
+        for k, (pressure, push) in enumerate(zip(pressures, self.body.pushes, strict=True)):
+            relief = self._reliefs[k]
+            pull = min(pressure - self.floors[k], 0.0) if k in self.free else 0.0
+            forces.append((pressure if relief is None else np.maximum(pressure - relief, pull)) * push)
         return forces
+
+    def pulling(self) -> tuple[int, ...]:
+        """Return the cavities of given volume that pulled on their wall in the last trial."""
+        return tuple(k for k in self.free if self._pressures[k] < self.floors[k] - _PULL)
+
+    @staticmethod
+    def _floor(push: Array, relief: Array | None) -> float:
+        """Return the pressure, MPa, up to which the wall feels nothing."""
+        touched = np.any(push != 0, axis=0)
+        return 0.0 if relief is None or not touched.any() else float(relief[touched].min())
 
     def internal(self, u: Array) -> Array:
         """Return the internal force (3, *nodes), N, and fill the tangent."""
@@ -218,6 +243,9 @@ class CavityBalance:
                 self._tangent, at, np.concatenate(kept, axis=2), slots.kappa[:, at],
                 self.body.weight[at], slots.material[:, at], self.law,
             )  # fmt: skip
+        if self.pulls:
+            stiff = [(self._system.cropped(pull.unit), pull.stiffness) for pull in self.pulls]
+            self._operator = Sprung(self._operator, stiff)
         return out
 
     def correct(self, residual: Array, rtol: float) -> tuple[Array, int]:
@@ -280,11 +308,6 @@ def spread(constraints: Constraints, mesh: BrickMesh) -> Array:
     """Return the nodal forces (3, *nodes), N, of the platens' given forces: no moment about each platen's point."""
     out: Array = np.zeros((3, *mesh.node_shape))
     for platen in constraints.platens:
-        if platen.force is None:
-            continue
-        nodes = np.nonzero(platen.nodes & mesh.nodes)
-        arms = [nodes[axis] * mesh.spacing[axis] - platen.point[axis] for axis in platen.across]
-        rows = np.stack([np.ones(nodes[0].size), *arms])
-        share = rows.T @ np.linalg.solve(rows @ rows.T, np.array([platen.force, 0.0, 0.0]))
-        out[platen.axis][nodes] += share
+        if platen.force is not None:
+            out += platen.force * unit_force(platen, mesh, platen.point)
     return out

@@ -12,6 +12,7 @@ from vertecast.core.errors import ParameterError
 from vertecast.kernels.cavity_points import MaterialPoints
 from vertecast.kernels.cavity_shape import cavity_volume
 from vertecast.kernels.cavity_slots import Leftover
+from vertecast.kernels.cavity_spring import PlatenSpring
 from vertecast.kernels.constraints import Constraints
 from vertecast.kernels.foam_law import FoamLaw
 
@@ -57,6 +58,7 @@ class CavityProblem:
     membranes : one for each cavity, None for the bare fluid
     law : the ellipse; its ``hardening`` acts within an increment only: in the next, ``constants`` has the word
     jam : share of a gap's opening that does not close again
+    springs : on the platens, without force at the beginning
     """
 
     spacing: tuple[float, float, float]
@@ -65,6 +67,7 @@ class CavityProblem:
     constants: CellConstants
     membranes: tuple[Membrane | None, ...]
     jam: float = 0.0
+    springs: tuple[PlatenSpring, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.jam <= 1.0:
@@ -75,6 +78,8 @@ class CavityProblem:
             raise ParameterError("what is lost with kappa is said by ``constants`` in a cavity walk, not by the law")
         if any(platen.force is None for platen in self.constraints.platens):
             raise ParameterError("platens of a cavity walk are under force; give Platen(force=...)")
+        if any(not 0 <= spring.platen < len(self.constraints.platens) for spring in self.springs):
+            raise ParameterError(f"a spring needs one of the {len(self.constraints.platens)} platens to pull on")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -92,6 +97,7 @@ class CavityState:
     displacement : (3, *nodes), mm, of the material that began at each node
     platens : (platens, 3): motion of each platen since the beginning, mm at its point, and its two tilts
     work, dissipated : mJ since the beginning
+    slack : per cavity, mm³ by which it is larger than the fluid in it: the skin has come off the wall and does not pull
     """
 
     cavities: tuple[Array, ...]
@@ -105,10 +111,16 @@ class CavityState:
     work: float
     dissipated: float
     steered: tuple[bool, ...] = ()
+    slack: tuple[float, ...] = ()
 
     def volumes(self, spacing: tuple[float, float, float]) -> tuple[float, ...]:
         """Return the cavities' volumes, mm³."""
         return tuple(cavity_volume(cavity, spacing) for cavity in self.cavities)
+
+    def fluids(self, spacing: tuple[float, float, float]) -> tuple[float, ...]:
+        """Return the fluid in each cavity, mm³: its volume but for what the skin has come off by."""
+        volumes = self.volumes(spacing)
+        return tuple(v - s for v, s in zip(volumes, self.slack or (0.0,) * len(volumes), strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +134,7 @@ class CavityRecord:
     imbalance : the same after it
     wall_step : voxels, the farthest any wall moved
     stored : mJ in the body now; ``work`` and ``dissipated`` since the beginning
+    slack : mm³ by which each cavity is larger than its fluid
     """
 
     volumes: tuple[float, ...]
@@ -137,11 +150,15 @@ class CavityRecord:
     wall_step: float
     newton: int
     krylov: int
+    slack: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """Where a walk ends: for each cavity a volume (mm³) or a pressure (MPa), the other None; and the load's scale."""
+    """Where a walk ends: for each cavity a volume (mm³) or a pressure (MPa), the other None; and the load's scale.
+
+    A volume is that of the fluid: where the wall goes away faster, the skin comes off it (``slack``); nothing pulls.
+    """
 
     volumes: tuple[float | None, ...]
     pressures: tuple[float | None, ...]

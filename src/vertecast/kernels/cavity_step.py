@@ -19,6 +19,7 @@ from vertecast.kernels.cavity_points import (
 )
 from vertecast.kernels.cavity_shape import cavity_share, node_places
 from vertecast.kernels.cavity_slots import Carried, Leftover
+from vertecast.kernels.cavity_spring import pulls_of
 from vertecast.kernels.cavity_state import CavityProblem, CavityRecord, CavityState, Goal, WalkControl
 from vertecast.kernels.newton import StepControl, equilibrium
 
@@ -27,11 +28,12 @@ Array = NDArray[np.float64]
 _FIRST = 0.05  # share of the full step to begin with: the way from elastic to crushed is then followed
 _SLOW = 0.8  # of the imbalance before above which a correction counts as useless
 _WHOLE = 0.999  # share of material above which no wall cuts a voxel
+_TOUCH = 1e-3  # share of its fluid by which a cavity may be too small before it is steered again
 
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """One increment's end: volumes where the volume is steered, pressures where it is not (NaN elsewhere), load."""
+    """One increment's end: fluid volumes where they are steered, pressures where not (NaN elsewhere), load."""
 
     volumes: Array
     pressures: Array
@@ -73,13 +75,13 @@ class Stage:
         """Tell whether the goal is reached."""
         if self.at < 1.0 - 1e-9:
             return False
-        volumes = np.array(state.volumes(self.spacing))
+        volumes = np.array(state.fluids(self.spacing))
         wanted = np.array([np.nan if v is None else v for v in self.goal.volumes])
         return not np.any(np.abs(volumes - wanted)[self.steered] > 5e-3 * wanted[self.steered])
 
     def next(self, state: CavityState, share: float) -> Target:
         """Return the end of the next increment; ``share`` below 1 after a cut."""
-        volumes = np.array(state.volumes(self.spacing))
+        volumes = np.array(state.fluids(self.spacing))
         wanted = np.array([np.nan if v is None else v for v in self.goal.volumes])
         step = share / self.control.increments
         for k in np.flatnonzero(self.steered):
@@ -88,7 +90,8 @@ class Stage:
             volumes[k] += np.clip(left, -most, most)
             if self.at >= 1.0 - 1e-9:
                 step = 0.0
-        self._last = volumes - np.array(state.volumes(self.spacing))
+        loose = np.isin(np.arange(volumes.size), list(loose_of(state)))
+        self._last = np.where(loose, 0.0, volumes - np.array(state.fluids(self.spacing)))
         self.step = min(step, 1.0 - self.at)
         at = self.at + self.step
         pressures = np.full(volumes.size, np.nan)
@@ -161,24 +164,36 @@ class Ready:
     balance: CavityBalance
     change: Array
     raw: float
+    loose: frozenset[int]
+
+    @property
+    def steered(self) -> NDArray[np.bool_]:
+        """Whether each cavity's volume is found by the balance."""
+        return np.isin(np.arange(self.change.size), self.balance.free)
 
 
-def ready(problem: CavityProblem, state: CavityState, target: Target) -> Ready:
-    """Cut the cells, gather what they carry and look how far the state is from balance."""
+def ready(problem: CavityProblem, state: CavityState, target: Target, loose: frozenset[int]) -> Ready:
+    """Cut the cells, gather what they carry and look how far the state is from balance.
+
+    Parameters
+    ----------
+    loose : cavities that are larger than their fluid: no pressure, whatever volume
+    """
     body = body_of(problem, state)
     slots, past, at = slots_of(problem, state, body)
-    held = ~np.isnan(target.pressures)
+    held = ~np.isnan(target.pressures) | np.isin(np.arange(target.volumes.size), list(loose))
     change = np.where(held, 0.0, target.volumes - np.array(state.volumes(problem.spacing)))
     balance = CavityBalance(
         body, slots, problem.law, problem.constraints,
         load=target.load * spread(problem.constraints, body.mesh),
         change=tuple(None if given else float(one) for given, one in zip(held, change, strict=True)),
         reliefs=_reliefs(problem, state, body),
+        pulls=pulls_of(problem.springs, problem.constraints, body.mesh, state.platens),
     )  # fmt: skip
     rest = np.concatenate([np.zeros(balance.load.size), state.pressures])
     before = balance.imbalance(rest, 1.0)
     raw = balance.free_size(balance.parted(before.residual)[0]) / max(before.reference, 1e-300)
-    return Ready(body, slots, past, at, balance, change, raw)
+    return Ready(body, slots, past, at, balance, change, raw, loose)
 
 
 def increment(
@@ -193,9 +208,42 @@ def increment(
     Parameters
     ----------
     memory : displacement of the increment before and the volume changes it made, to begin with
+
+    Notes
+    -----
+    Fluid cannot pull: pressure >= what the skin bears, fluid <= cavity, one of the two an equality. A cavity whose
+    wall would have to be drawn inwards is let loose and the increment done again; one that closes on its fluid is
+    steered again.
     """
-    begin = ready(problem, state, target)
-    return _solved(problem, state, target, control, (begin, memory))
+    return _touching(problem, state, target, control, (ready(problem, state, target, loose_of(state)), memory))
+
+
+def _touching(
+    problem: CavityProblem,
+    state: CavityState,
+    target: Target,
+    control: WalkControl,
+    begun: tuple[Ready, tuple[Array, Array] | None],
+) -> Step | None:
+    """Find the increment in which no cavity pulls and none is smaller than its fluid."""
+    (begin, memory), kept, tried = begun, None, set[frozenset[int]]()
+    while True:
+        loose = begin.loose
+        tried.add(loose)
+        step, pulling = _solved(problem, state, target, control, (begin, memory))
+        other = loose | frozenset(pulling)
+        if step is not None and not pulling:
+            kept = step
+            volumes = step.state.volumes(problem.spacing)
+            other = frozenset(k for k in loose if volumes[k] >= (1.0 - _TOUCH) * target.volumes[k])
+        if other in tried:
+            return kept
+        begin = ready(problem, state, target, other)
+
+
+def loose_of(state: CavityState) -> frozenset[int]:
+    """Return the cavities whose skin has come off the wall."""
+    return frozenset(k for k, slack in enumerate(state.slack) if slack > 0)
 
 
 def settled(problem: CavityProblem, state: CavityState, control: WalkControl) -> tuple[CavityState, float, int]:
@@ -210,14 +258,14 @@ def settled(problem: CavityProblem, state: CavityState, control: WalkControl) ->
     pressures = np.where(held, state.pressures, np.nan)
     best, spent = (state, np.inf), 0
     while True:
-        target = Target(np.array(state.volumes(problem.spacing)), pressures, state.load)
-        begin = ready(problem, state, target)
+        target = Target(np.array(state.fluids(problem.spacing)), pressures, state.load)
+        begin = ready(problem, state, target, loose_of(state))
         slow = begin.raw > _SLOW * best[1] and spent > 1
         if begin.raw < best[1]:
             best = (state, begin.raw)
         if begin.raw <= control.balance or spent == control.settling or slow:
             return *best, spent
-        step = _solved(problem, state, target, tight, (begin, None))
+        step = _touching(problem, state, target, tight, (begin, None))
         if step is None:
             return *best, spent
         state, spent = step.state, spent + 1
@@ -229,29 +277,30 @@ def _solved(
     target: Target,
     control: WalkControl,
     begun: tuple[Ready, tuple[Array, Array] | None],
-) -> Step | None:
-    """Find the equilibrium of what is ready, then move walls and material."""
+) -> tuple[Step | None, tuple[int, ...]]:
+    """Find the equilibrium of what is ready, then move walls and material; and tell which cavities had to pull."""
     begin, memory = begun
     body, balance = begin.body, begin.balance
-    held = ~np.isnan(target.pressures)
+    given = ~begin.steered
     x = _beginning(balance, state, begin.change, memory)
-    x[balance.load.size :][held] = target.pressures[held]
+    x[balance.load.size :][given] = np.where(np.isnan(target.pressures), 0.0, target.pressures)[given]
     steps = StepControl(tolerance=control.tolerance, iterations=control.iterations)
     found = equilibrium(balance, steps, x, 1.0)
-    if found is None:
-        return None
+    pulling = balance.pulling()
+    if found is None or pulling:
+        return None, pulling
     x, newton, krylov, miss = found
     u, pressures = balance.parted(x)
-    if (pressures < 0).any():
-        pressures = np.where((pressures < 0) & held, 0.0, pressures)
     moved, stored, dissipated = _advanced(problem, state, body, (begin.slots, begin.past), begin.at, u)
     work = _work(problem, state, balance, u, pressures, target)
     step = max(wall_step(cavity, u, body.mesh.nodes, problem.spacing) for cavity in state.cavities)
+    slack = _slack(moved.volumes(problem.spacing), target.volumes, begin.loose)
     new = replace(
         moved,
-        pressures=tuple(float(p) for p in pressures),
+        pressures=tuple(float(p) for p in np.maximum(pressures, 0.0)),
         load=target.load,
-        steered=tuple(bool(one) for one in ~held),
+        steered=tuple(bool(one) for one in np.isnan(target.pressures)),
+        slack=slack,
         platens=state.platens + _platen_steps(problem, body, u),
         work=state.work + work,
         dissipated=state.dissipated + dissipated,
@@ -261,9 +310,17 @@ def _solved(
         platens=tuple((float(w), float(a), float(b)) for w, a, b in new.platens),
         support=balance.support(x),
         work=new.work, stored=stored, dissipated=new.dissipated, unbalanced=begin.raw,
-        imbalance=miss, wall_step=step, newton=newton, krylov=krylov,
+        imbalance=miss, wall_step=step, newton=newton, krylov=krylov, slack=slack,
     )  # fmt: skip
-    return Step(new, record, (u, begin.change))
+    return Step(new, record, (u, begin.change)), ()
+
+
+def _slack(volumes: tuple[float, ...], fluids: Array, loose: frozenset[int]) -> tuple[float, ...]:
+    """Return by how much each loose cavity is larger than its fluid, mm³; nothing for the others."""
+    return tuple(
+        max(volume - float(fluid), 0.0) if k in loose else 0.0
+        for k, (volume, fluid) in enumerate(zip(volumes, fluids, strict=True))
+    )
 
 
 def _beginning(balance: CavityBalance, state: CavityState, change: Array, memory: tuple[Array, Array] | None) -> Array:
@@ -333,7 +390,8 @@ def _work(
     after = sum(np.vdot(force, u) for force in balance.wall_forces(pressures))
     before = sum(np.vdot(force, u) for force in balance.wall_forces(np.asarray(state.pressures)))
     platen = float(np.vdot(spread(problem.constraints, balance.body.mesh), u))
-    return 0.5 * float(after + before) + 0.5 * (state.load + target.load) * platen
+    pulled = sum(pull.work(u) for pull in balance.pulls)
+    return 0.5 * float(after + before) + 0.5 * (state.load + target.load) * platen + pulled
 
 
 def _platen_steps(problem: CavityProblem, body: CutBody, u: Array) -> Array:
