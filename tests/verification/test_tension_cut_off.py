@@ -25,8 +25,10 @@ def stress(strain, alpha=1.0, **changes):
     spread = points(strain)
     n = spread.shape[2]
     out, tangent = np.empty_like(spread), np.empty((8, 8, n))
-    law, gaps = FoamLaw(alpha=alpha).packed(), np.zeros(n, dtype=np.bool_)
-    respond(spread, np.zeros_like(spread), np.zeros((8, n)), np.ones(n), material(n, **changes), law, out, tangent, gaps)
+    law, opens = FoamLaw(alpha=alpha).packed(), np.zeros((8, n), dtype=np.bool_)
+    respond(
+        spread, np.zeros_like(spread), np.zeros((8, n)), np.ones(n), material(n, **changes), law, out, tangent, gaps
+    )
     return out[0].T
 
 
@@ -89,9 +91,9 @@ def cycle(jam):
         old = carried.copy()
         carried = carried + points(share * opening)
         out, was = np.empty((8, 6, 1)), np.empty((8, 6, 1))
-        constants, gaps = material(1, strength=YIELD), np.zeros(1, dtype=np.bool_)
+        constants, opens = material(1, strength=YIELD), np.zeros((8, 1), dtype=np.bool_)
         parted(old, constants, np.empty((8, 6, 1)), was)
-        respond(carried, was, kappa, np.ones(1), constants, law, out, np.empty((8, 8, 1)), gaps)
+        respond(carried, was, kappa, np.ones(1), constants, law, out, np.empty((8, 8, 1)), opens)
         work += 0.5 * float((out[0, :, 0] + before) @ (share * opening))
         advance(carried, old, kappa, np.ones(1), constants, law, jam, energy)
         before, lost = out[0, :, 0], lost + float(energy[1, 0])

@@ -164,8 +164,8 @@ class CavityBalance:
         self._system = self._prepared(None)
         inner = GaussPasses(self._system.mesh, Integration.MEAN_DILATATION)
         self._tangent = RankOneTangent(inner, np.zeros((8, 8, body.mesh.count), np.float32))
-        self._operator: Operator = self._tangent
         self._bounds: tuple[Array, Array] | None = None
+        self._opens: tuple[NDArray[np.bool_], list[Array]] = (np.zeros((8, 0), dtype=np.bool_), [])
         self._border: Border | None = None
         self._stale = True
         self._pressures = np.zeros(len(body.pushes))
@@ -222,48 +222,52 @@ class CavityBalance:
     def internal(self, u: Array) -> Array:
         """Return the internal force (3, *nodes), N, and fill the tangent."""
         out = np.zeros_like(u)
-        gaps, kept = np.zeros(self.body.mesh.count, dtype=np.bool_), []
+        opens, kept = np.zeros((8, self.body.mesh.count), dtype=np.bool_), []
         for planes, part in self.body.chunks():
             strain = self.body.passes.strain(u, planes=planes)
             strain += self.slots.strain[:, :, part]
             stress = np.empty_like(strain)
             respond(
                 strain, self.slots.gap[:, :, part], self.slots.kappa[:, part], self.body.weight[part],
-                self.slots.material[:, part], self.law, stress, self._tangent.values[:, :, part], gaps[part],
+                self.slots.material[:, part], self.law, stress, self._tangent.values[:, :, part], opens[:, part],
             )  # fmt: skip
             self.body.passes.force(stress, planes=planes, out=out)
-            if gaps[part].any():
-                kept.append(strain[:, :, gaps[part]])
-        self._operator = self._tangent
-        self._bounds = None
+            if opens[:, part].any():
+                kept.append(strain[:, :, opens[:, part].any(axis=0)])
+        self._bounds, self._opens = None, (opens, kept)
+        return out
+
+    def _followed(self) -> Operator:
+        """Return the tangent, exact where gaps are open too: made here, for trials of a line search need none."""
+        operator: Operator = self._tangent
+        opens, kept = self._opens
         if kept:
             self._bounds = effective_moduli(self._tangent)
-            at, slots = np.flatnonzero(gaps), self.slots
-            self._operator = gap_tangent(
-                self._tangent, at, np.concatenate(kept, axis=2), slots.kappa[:, at],
-                self.body.weight[at], slots.material[:, at], self.law,
-            )  # fmt: skip
+            at, slots = np.flatnonzero(opens.any(axis=0)), self.slots
+            material = np.concatenate([slots.material[:, at], self.body.weight[None, at]])
+            operator = gap_tangent(
+                self._tangent, opens, np.concatenate(kept, axis=2), slots.kappa[:, at], material, self.law
+            )
         if self.pulls:
             stiff = [(self._system.cropped(pull.unit), pull.stiffness) for pull in self.pulls]
-            self._operator = Sprung(self._operator, stiff)
-        return out
+            operator = Sprung(operator, stiff)
+        return operator
 
     def correct(self, residual: Array, rtol: float) -> tuple[Array, int]:
         """Solve the bordered system: motion and pressures that make the volumes what is wanted."""
+        operator = self._followed()
         r, _ = self.parted(residual)
         if self._stale:
             self._system, self._border = self._prepared(self._tangent), None
         stop = Stop(rtol=rtol, max_iterations=_GIVE_UP, throw=False)
         dp = np.zeros(len(self.body.pushes))
         if not self.free:
-            answer = solve_correction(self._system, r, tangent=self._operator, stop=stop)
+            answer = solve_correction(self._system, r, tangent=operator, stop=stop)
             self._stale = answer.report.iterations > _STALE
             return np.concatenate([answer.displacement.ravel(), dp]), answer.report.iterations
         if self._border is None:
             self._border = Border.of(self._system, [self._felt(k) for k in self.free])
-        du, dp[self.free], spent = steered_correction(
-            self._system, self._operator, self._border, r, self._missing, stop
-        )
+        du, dp[self.free], spent = steered_correction(self._system, operator, self._border, r, self._missing, stop)
         self._stale = spent > _STALE
         return np.concatenate([du.ravel(), dp]), spent
 

@@ -5,7 +5,6 @@ modulus for each pair of axes that keeps stress and strain coaxial.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numba import njit, prange
@@ -14,10 +13,11 @@ from numpy.typing import NDArray
 from vertecast.kernels.brick_modes import Integration
 from vertecast.kernels.bricks import BrickMesh
 from vertecast.kernels.cavity_law import GAP, principal
-from vertecast.kernels.cavity_nearest import nearest
+from vertecast.kernels.cavity_nearest import nearest, nearest_tangent
 from vertecast.kernels.gauss import GaussPasses, RankOneTangent
 
 Array = NDArray[np.float64]
+_BLOCK = 64  # elements one thread takes at a time; each is independent
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,12 +28,12 @@ class GapTangent:
     ----------
     base : of all elements; zero in those with gaps
     passes : of the elements with gaps alone, on the same nodes
-    values : (8, 21, m), MPa, upper triangle by rows
+    values : (8, 21, m) float32, MPa, upper triangle by rows
     """
 
     base: RankOneTangent
     passes: GaussPasses
-    values: Array
+    values: NDArray[np.float32]
 
     @property
     def mesh(self) -> BrickMesh:
@@ -50,17 +50,17 @@ class GapTangent:
 
 
 def gap_tangent(
-    base: RankOneTangent,
-    gaps: NDArray[np.intp],
-    strain: Array,
-    kappa: Array,
-    weight: Array,
-    material: Array,
-    law: Array,
+    base: RankOneTangent, opens: NDArray[np.bool_], strain: Array, kappa: Array, material: Array, law: Array
 ) -> GapTangent:
-    """Take the elements ``gaps`` out of ``base`` and give them the full tangent at ``strain`` (8, 6, m)."""
-    values = np.empty((8, 21, gaps.size))
-    full_tangent(strain, kappa, weight, material, law, values)
+    """Take the elements with an open point (``opens``: (8, n)) out of ``base`` and give them the full tangent.
+
+    ``strain`` (8, 6, m), ``kappa`` (8, m) and ``material`` (5, m), its last row the share of the element that is
+    material, are those of these elements alone.
+    """
+    gaps = np.flatnonzero(opens.any(axis=0))
+    values = np.empty((8, 21, gaps.size), np.float32)
+    rank_one = np.ascontiguousarray(base.values[:, :, gaps])
+    full_tangent(strain, np.ascontiguousarray(opens[:, gaps]), rank_one, kappa, material, law, values)
     base.values[:, :, gaps] = 0.0
     mask = np.zeros(base.mesh.mask.size, dtype=bool)
     mask[np.flatnonzero(base.mesh.mask)[gaps]] = True
@@ -69,93 +69,109 @@ def gap_tangent(
 
 
 @njit(cache=True, parallel=True)
-def multiply(values: Any, strain: Any) -> None:
+def multiply(values, strain):  # type: ignore[no-untyped-def]
     """Replace strains (8, 6, m) by stresses, in place."""
-    for j in prange(strain.shape[2]):
-        e = np.empty(6)
-        s = np.empty(6)
-        for q in range(8):
-            for i in range(6):
-                e[i] = strain[q, i, j]
-                s[i] = 0.0
-            at = 0
-            for i in range(6):
-                s[i] += values[q, at, j] * e[i]
-                at += 1
-                for k in range(i + 1, 6):
-                    s[i] += values[q, at, j] * e[k]
-                    s[k] += values[q, at, j] * e[i]
-                    at += 1
-            for i in range(6):
-                strain[q, i, j] = s[i]
+    count = strain.shape[2]
+    for k in prange((count + _BLOCK - 1) // _BLOCK):
+        _multiply_block(values, strain, k * _BLOCK, min(_BLOCK, count - k * _BLOCK))
 
 
 @njit(cache=True)
-def principal_stress(e, lame, mu, strength, tension, kappa, law, out):  # type: ignore[no-untyped-def]
-    """Write the principal stresses of principal strains ``e`` (3,), axis by axis."""
-    o = np.empty(3)
-    nearest(e, lame, mu, strength, tension, kappa, law, out, o)
-    opening = o[0] + o[1] + o[2]
-    for i in range(3):
-        out[i] += GAP * (lame * opening + 2.0 * mu * o[i])
+def _multiply_block(values, strain, first, count):  # type: ignore[no-untyped-def]
+    e, s = np.empty((6, _BLOCK)), np.empty((6, _BLOCK))
+    for q in range(8):
+        s[:] = 0.0
+        for i in range(6):
+            e[i, :count] = strain[q, i, first : first + count]
+        at = 0
+        for i in range(6):
+            for k in range(i, 6):
+                c = values[q, at, first : first + count]
+                at += 1
+                for j in range(count):
+                    s[i, j] += c[j] * e[k, j]
+                if k > i:
+                    for j in range(count):
+                        s[k, j] += c[j] * e[i, j]
+        for i in range(6):
+            strain[q, i, first : first + count] = s[i, :count]
 
 
 @njit(cache=True, parallel=True)
-def full_tangent(strain, kappa, weight, material, law, values):  # type: ignore[no-untyped-def]
-    """Write the tangent (8, 21, m) of elements at their total strains (8, 6, m)."""
-    for j in prange(strain.shape[2]):
-        e6, e, axes = np.empty(6), np.empty(3), np.empty((3, 3))
-        s, near, d = np.empty(3), np.empty(3), np.empty((3, 3))
-        m, shear = np.empty((6, 6)), np.empty(3)
-        lame, mu, strength, tension = material[0, j], material[1, j], material[2, j], material[3, j]
-        for q in range(8):
-            for i in range(3):
-                e6[i] = strain[q, i, j]
-                e6[3 + i] = 0.5 * strain[q, 3 + i, j]
-            principal(e6, e, axes)
-            principal_stress(e, lame, mu, strength, tension, kappa[q, j], law, s)
-            step = 1e-6 * max(abs(e[0]), abs(e[2]), 1e-3)
-            for b in range(3):
-                e[b] += step
-                principal_stress(e, lame, mu, strength, tension, kappa[q, j], law, near)
-                e[b] -= step
-                for a in range(3):
-                    d[a, b] = (near[a] - s[a]) / step
-            _directions(axes, m)
-            for pair in range(3):
-                a, b = (pair + 1) % 3, (pair + 2) % 3
-                if abs(e[a] - e[b]) > 10.0 * step:
-                    shear[pair] = 0.5 * (s[a] - s[b]) / (e[a] - e[b])
+def full_tangent(strain, opens, rank_one, kappa, material, law, values):  # type: ignore[no-untyped-def]
+    """Write the tangent (8, 21, m) of elements at their total strains (8, 6, m); see :func:`gap_tangent`."""
+    count = strain.shape[2]
+    for k in prange((count + _BLOCK - 1) // _BLOCK):
+        m = np.empty((6, 6))
+        for j in range(k * _BLOCK, min((k + 1) * _BLOCK, count)):
+            for q in range(8):
+                if opens[q, j]:
+                    _open_point(strain[q, :, j], kappa[q, j], material[:, j], law, m, values[q, :, j])
                 else:
-                    shear[pair] = 0.25 * (d[a, a] + d[b, b] - d[a, b] - d[b, a])
-                shear[pair] = max(shear[pair], GAP * mu)
-            _made_positive(d, GAP * mu)
-            at = 0
-            for i in range(6):
-                for k in range(i, 6):
-                    total = 0.0
-                    for a in range(3):
-                        for b in range(3):
-                            total += 0.5 * (d[a, b] + d[b, a]) * m[a, i] * m[b, k]
-                        total += 4.0 * shear[a] * m[3 + a, i] * m[3 + a, k]
-                    values[q, at, j] = weight[j] * total
-                    at += 1
+                    _closed_point(rank_one[q, :, j], values[q, :, j])
 
 
 @njit(cache=True)
-def _made_positive(d, least):  # type: ignore[no-untyped-def]
-    """Make a 3 x 3 matrix symmetric, and no eigenvalue of it less than ``least``: crush and gap can break both."""
-    s, values, axes = np.empty(6), np.empty(3), np.empty((3, 3))
+def _closed_point(rank_one, out):  # type: ignore[no-untyped-def]
+    """Write khat 1x1 + 2 ghat Idev - w x w."""
+    bulk, shear = rank_one[0], rank_one[1]
+    at = 0
+    for i in range(6):
+        for k in range(i, 6):
+            out[at] = -rank_one[2 + i] * rank_one[2 + k]
+            if k < 3:
+                out[at] += bulk - shear / 1.5
+            if i == k:
+                out[at] += 2.0 * shear if i < 3 else shear
+            at += 1
+
+
+@njit(cache=True)
+def _open_point(strain, kappa, material, law, m, out):  # type: ignore[no-untyped-def]
+    e6, e, axes = np.empty(6), np.empty(3), np.empty((3, 3))
+    s, o, d, w, shear = np.empty(3), np.empty(3), np.empty((3, 3)), np.empty((3, 3)), np.empty(3)
+    lame, mu, part = material[0], material[1], material[4]
     for i in range(3):
-        k, n = (i + 1) % 3, (i + 2) % 3
-        s[i] = d[i, i]
-        s[3 + i] = 0.5 * (d[k, n] + d[n, k])
-    principal(s, values, axes)
+        e6[i], e6[3 + i] = strain[i], 0.5 * strain[3 + i]
+    principal(e6, e, axes)
+    g, held = nearest(e, lame, mu, material[2], material[3], kappa, law, s, o)
+    nearest_tangent(s, g, held, lame, mu, material[2], kappa, law, d, w)
+    opening = o[0] + o[1] + o[2]
+    for i in range(3):
+        s[i] += GAP * (lame * opening + 2.0 * mu * o[i])
+    _dragged(d, w, GAP * lame, GAP * mu)
+    for pair in range(3):
+        a, b = (pair + 1) % 3, (pair + 2) % 3
+        apart = e[a] - e[b]
+        if abs(apart) > 1e-5 * max(abs(e[0]), abs(e[2]), 1e-6):
+            shear[pair] = 0.5 * (s[a] - s[b]) / apart
+        else:
+            shear[pair] = 0.25 * (d[a, a] + d[b, b] - d[a, b] - d[b, a])
+        shear[pair] = max(shear[pair], GAP * mu)
+    _directions(axes, m)
+    at = 0
+    for i in range(6):
+        for k in range(i, 6):
+            total = 0.0
+            for a in range(3):
+                for b in range(3):
+                    total += d[a, b] * m[a, i] * m[b, k]
+                total += 4.0 * shear[a] * m[3 + a, i] * m[3 + a, k]
+            out[at] = part * total
+            at += 1
+
+
+@njit(cache=True)
+def _dragged(d, w, lame, mu):  # type: ignore[no-untyped-def]
+    """Add w^T D w to ``d``, D the drag's elasticity: where nothing crushes w is a projection and this is exact."""
     for a in range(3):
         for b in range(3):
-            d[a, b] = 0.0
-            for i in range(3):
-                d[a, b] += max(values[i], least) * axes[a, i] * axes[b, i]
+            column_a, column_b, total = 0.0, 0.0, 0.0
+            for k in range(3):
+                column_a += w[k, a]
+                column_b += w[k, b]
+                total += 2.0 * mu * w[k, a] * w[k, b]
+            d[a, b] += lame * column_a * column_b + total
 
 
 @njit(cache=True)

@@ -140,7 +140,7 @@ def open_point(e, material, kappa, law, stress, gap, flow):  # type: ignore[no-u
         e6[i], e6[3 + i] = e[i], 0.5 * e[3 + i]
     principal(e6, values, axes)
     t, o = np.empty(3), np.empty(3)
-    g = nearest(values, material[0], material[1], material[2], material[3], kappa, law, t, o)
+    g, _ = nearest(values, material[0], material[1], material[2], material[3], kappa, law, t, o)
     mean = (t[0] + t[1] + t[2]) / 3.0
     alpha2 = law[0] * law[0]
     for i in range(6):
@@ -157,21 +157,21 @@ def open_point(e, material, kappa, law, stress, gap, flow):  # type: ignore[no-u
 
 
 @njit(cache=True, parallel=True)
-def respond(strain, before, kappa, weight, material, law, stress, tangent, gaps):  # type: ignore[no-untyped-def]
+def respond(strain, before, kappa, weight, material, law, stress, tangent, opens):  # type: ignore[no-untyped-def]
     """Write weighted stress, and the weighted rank-one tangent, at the 8 points of a chunk of elements.
 
     ``strain`` (8, 6, n) is carried plus increment; ``before`` (8, 6, n) the gaps at the increment's begin; ``material``
-    (4, n) lambda, mu, yield stress and cut-off; ``weight`` (n,) is the share of each element that is material. ``gaps``
-    (n,) is set where one is open: there the rank-one
-    tangent is the elastic one, and :mod:`cavity_gaps` has the true one.
+    (4, n) lambda, mu, yield stress and cut-off; ``weight`` (n,) is the share of each element that is material.
+    ``opens`` (8, n) is set where a gap is open: there the rank-one tangent is the elastic one, and :mod:`cavity_gaps`
+    has the true one.
     """
     blocks = (weight.shape[0] + BLOCK - 1) // BLOCK
     for k in prange(blocks):
-        _respond_block(k * BLOCK, strain, before, kappa, weight, material, law, stress, tangent, gaps)
+        _respond_block(k * BLOCK, strain, before, kappa, weight, material, law, stress, tangent, opens)
 
 
 @njit(cache=True)
-def _respond_block(first, strain, before, kappa, weight, material, law, stress, tangent, gaps):  # type: ignore[no-untyped-def]
+def _respond_block(first, strain, before, kappa, weight, material, law, stress, tangent, opens):  # type: ignore[no-untyped-def]
     alpha2 = law[0] * law[0]
     c = 1.0 + alpha2 / 9.0
     s, e, gap, flow = np.empty(6), np.empty(6), np.empty(6), np.empty(6)
@@ -203,7 +203,7 @@ def _respond_block(first, strain, before, kappa, weight, material, law, stress, 
                 for i in range(3):
                     stress[q, i, j] = part * (s[i] + GAP * (lame * volume + 2.0 * shear * gap[i]))
                     stress[q, 3 + i, j] = part * (s[3 + i] + GAP * shear * gap[3 + i])
-                gaps[j] = True
+                opens[q, j] = True
                 g = 0.0
             else:
                 for i in range(3):

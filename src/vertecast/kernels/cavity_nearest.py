@@ -12,37 +12,54 @@ from numba import njit
 
 from vertecast.kernels.foam_points import effective_yield
 
+_FARTHEST = 1e8  # multiplier, over 1/mu, beyond which the ellipse is not looked for any more
 _BELOW = 0.98  # share of the yield stress that the cut-off stays below where a point opens and crushes at once
 
 
 @njit(cache=True)
 def nearest(e, lame, mu, strength, tension, kappa, law, t, o):  # type: ignore[no-untyped-def]
-    """Write principal stresses ``t`` and openings ``o`` of principal strains ``e`` (3,); return the flow multiplier.
+    """Write principal stresses ``t`` and openings ``o`` of principal strains ``e`` (3,).
 
-    The ellipse's size follows ``kappa`` as in :mod:`foam_points`.
+    Returns the flow multiplier, and how many directions, from the largest strain on, are at the cut-off. The
+    ellipse's size follows ``kappa`` as in :mod:`foam_points`.
     """
-    order = np.argsort(-e)
-    trial, found, gap = np.empty(3), np.empty(3), np.zeros(3)
+    first, second, third = _falling(e)
+    trial, found, gap, rate = np.empty(3), np.empty(3), np.zeros(3), np.empty(3)
     volume = e[0] + e[1] + e[2]
-    for i in range(3):
-        trial[i] = lame * volume + 2.0 * mu * e[order[i]]
+    trial[0] = lame * volume + 2.0 * mu * e[first]
+    trial[1] = lame * volume + 2.0 * mu * e[second]
+    trial[2] = lame * volume + 2.0 * mu * e[third]
     c = 1.0 + law[0] * law[0] / 9.0
     y, _, _, _ = effective_yield(kappa, strength, law)
     g = 0.0
-    _open(trial, lame, mu, tension, found, gap)
+    count = _open(trial, lame, mu, tension, found, gap)
     if squared(found, law) > c * y * y * (1.0 + 1e-12):
         top = min(tension, _BELOW * y)
         for held in range(4):
-            g = _crushed(trial, lame, mu, strength, top, kappa, law, held, found, gap)
+            count = held
+            g = _crushed(trial, lame, mu, strength, top, kappa, law, held, found, gap, rate)
             right = True
             for i in range(3):
                 fits = gap[i] >= -1e-12 if i < held else found[i] <= top + 1e-12 * y
                 right = right and fits
             if right:
                 break
-    for i in range(3):
-        t[order[i]], o[order[i]] = found[i], gap[i]
-    return g
+    t[first], t[second], t[third] = found[0], found[1], found[2]
+    o[first], o[second], o[third] = gap[0], gap[1], gap[2]
+    return g, count
+
+
+@njit(cache=True, inline="always")
+def _falling(e):  # type: ignore[no-untyped-def]
+    """Return the numbers of three values, largest first."""
+    first, second, third = 0, 1, 2
+    if e[second] > e[first]:
+        first, second = second, first
+    if e[third] > e[first]:
+        first, second, third = third, first, second
+    elif e[third] > e[second]:
+        second, third = third, second
+    return first, second, third
 
 
 @njit(cache=True)
@@ -55,9 +72,11 @@ def squared(t, law):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _open(trial, lame, mu, tension, t, o):  # type: ignore[no-untyped-def]
-    """Bring falling principal stresses down to the cut-off by gaps alone."""
+    """Bring falling principal stresses down to the cut-off by gaps alone; return how many open."""
     o[:] = 0.0
+    count = 0
     if trial[0] > tension:
+        count = 1
         o[0] = (trial[0] - tension) / (lame + 2.0 * mu)
         if trial[1] - lame * o[0] > tension:
             count, total = 2, (trial[0] + trial[1] - 2.0 * tension) / (2.0 * lame + 2.0 * mu)
@@ -69,37 +88,30 @@ def _open(trial, lame, mu, tension, t, o):  # type: ignore[no-untyped-def]
     opening = o[0] + o[1] + o[2]
     for i in range(3):
         t[i] = trial[i] - lame * opening - 2.0 * mu * o[i]
+    return count
 
 
 @njit(cache=True)
-def _crushed(trial, lame, mu, strength, top, kappa, law, held, t, o):  # type: ignore[no-untyped-def]
-    """Return to the ellipse with the first ``held`` stresses at the cut-off; false position on the multiplier."""
-    low, high = 0.0, 1.0 / mu
-    at_low = _miss(low, trial, lame, mu, strength, top, kappa, law, held, t)
-    at_high = _miss(high, trial, lame, mu, strength, top, kappa, law, held, t)
+def _crushed(trial, lame, mu, strength, top, kappa, law, held, t, o, rate):  # type: ignore[no-untyped-def]
+    """Return to the ellipse with the first ``held`` stresses at the cut-off; return the flow multiplier.
+
+    Newton on 1/size - 1/yield, as in :func:`foam_points.flow_multiplier`, within a bracket.
+    """
+    low, high, g = 0.0, np.inf, 0.0
     for _ in range(60):
-        if at_high <= 0.0:
+        miss, slope = _miss(g, trial, lame, mu, strength, top, kappa, law, held, t, rate)
+        if abs(miss) <= 1e-14 or (g == 0.0 and miss > 0.0):
             break
-        low, at_low, high = high, at_high, 4.0 * high
-        at_high = _miss(high, trial, lame, mu, strength, top, kappa, law, held, t)
-    g, side = high, 0
-    if at_low <= 0.0:
-        g = 0.0
-        _miss(g, trial, lame, mu, strength, top, kappa, law, held, t)
-    elif at_high < 0.0:
-        for _ in range(60):
-            g = (low * at_high - high * at_low) / (at_high - at_low)
-            miss = _miss(g, trial, lame, mu, strength, top, kappa, law, held, t)
-            if abs(miss) <= 1e-13 or high - low <= 1e-15 * high:
-                break
-            if miss > 0.0:
-                low, at_low = g, miss
-                at_high = 0.5 * at_high if side == 1 else at_high
-                side = 1
-            else:
-                high, at_high = g, miss
-                at_low = 0.5 * at_low if side == -1 else at_low
-                side = -1
+        if miss < 0.0:
+            low = g
+        else:
+            high = g
+        new = g - miss / slope if slope > 0.0 else np.inf
+        if not (low < new < high):
+            new = 0.5 * (low + high) if high < np.inf else max(4.0 * low, 1.0 / mu)
+        if new > _FARTHEST / mu or abs(new - g) <= 1e-15 * new:
+            break
+        g = new
     first, other = _compliance(lame, mu)
     mean = (t[0] + t[1] + t[2]) / 3.0
     total = trial[0] + trial[1] + trial[2] - 3.0 * mean
@@ -109,7 +121,7 @@ def _crushed(trial, lame, mu, strength, top, kappa, law, held, t, o):  # type: i
     return g
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _compliance(lame, mu):  # type: ignore[no-untyped-def]
     """Return the diagonal and the other entries of the compliance in principal axes."""
     whole = mu * (3.0 * lame + 2.0 * mu)
@@ -117,22 +129,72 @@ def _compliance(lame, mu):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _miss(g, trial, lame, mu, strength, top, kappa, law, held, t):  # type: ignore[no-untyped-def]
-    """Write the stresses at multiplier ``g``; return how far they are outside the ellipse, over the yield stress."""
+def _miss(g, trial, lame, mu, strength, top, kappa, law, held, t, rate):  # type: ignore[no-untyped-def]
+    """Write the stresses at multiplier ``g`` and their rate; return (1/size - 1/yield) times yield, and its slope."""
     alpha2 = law[0] * law[0]
+    c = 1.0 + alpha2 / 9.0
     first, other = _compliance(lame, mu)
     total = trial[0] + trial[1] + trial[2]
-    p, q = first + g * (1.0 + alpha2 / 9.0), other + g * (alpha2 / 9.0 - 0.5)
-    for i in range(held):
-        t[i] = top
-    # (p - q) t_i + q * sum of all t = strain_i for the free ones
+    coupling = alpha2 / 9.0 - 0.5
+    own, q = first - other + 1.5 * g, other + g * coupling
+    # own * t_i + q * sum of all t = strain_i for the free ones
     free, right = 3 - held, 0.0
     for i in range(held, 3):
         right += (first - other) * trial[i] + other * total
-    if free:
-        rest = (right - free * q * held * top) / (p - q + free * q)
-        for i in range(held, 3):
-            t[i] = ((first - other) * trial[i] + other * total - q * (held * top + rest)) / (p - q)
-    size = math.sqrt(squared(t, law) / (1.0 + alpha2 / 9.0))
-    y, _, _, _ = effective_yield(kappa + (1.0 + alpha2 / 9.0) * g * size, strength, law)
-    return size / y - 1.0
+    rest = (right - free * q * held * top) / (own + free * q)
+    drest = -(free * coupling * held * top + rest * (1.5 + free * coupling)) / (own + free * q)
+    for i in range(3):
+        if i < held:
+            t[i], rate[i] = top, 0.0
+        else:
+            t[i] = ((first - other) * trial[i] + other * total - q * (held * top + rest)) / own
+            rate[i] = -(coupling * (held * top + rest) + q * drest + 1.5 * t[i]) / own
+    mean, change = (t[0] + t[1] + t[2]) / 3.0, 0.0
+    for i in range(3):
+        change += (1.5 * (t[i] - mean) + alpha2 * mean / 3.0) * rate[i]
+    size = math.sqrt(squared(t, law) / c)
+    if size <= 1e-12 * strength:
+        return 1.0, 0.0
+    dsize = change / (c * size)
+    y, dy, _, _ = effective_yield(kappa + c * g * size, strength, law)
+    return y / size - 1.0, y * (-dsize / (size * size) + dy * c * (size + g * dsize) / (y * y))
+
+
+@njit(cache=True)
+def nearest_tangent(t, g, held, lame, mu, strength, kappa, law, d, w):  # type: ignore[no-untyped-def]
+    """Write the derivative ``d`` (3, 3) of the stresses :func:`nearest` found, and ``w`` (3, 3) that of the openings.
+
+    ``t`` must fall. The free stresses follow the compliance, to which flow adds; what is at the cut-off stays.
+    """
+    alpha2 = law[0] * law[0]
+    c = 1.0 + alpha2 / 9.0
+    first, other = _compliance(lame, mu)
+    own, q = first - other + 1.5 * g, other + g * (alpha2 / 9.0 - 0.5)
+    free, mean = 3 - held, (t[0] + t[1] + t[2]) / 3.0
+    share = q / (own + free * q)
+    n = np.empty(3)
+    inverse = np.zeros((3, 3))
+    for a in range(3):
+        n[a] = 1.5 * (t[a] - mean) + alpha2 * mean / 3.0
+        for b in range(3):
+            d[a, b] = w[a, b] = 0.0
+            if a >= held and b >= held:
+                inverse[a, b] = ((1.0 if a == b else 0.0) - share) / own
+    turned, along = np.zeros(3), 0.0
+    if g > 0.0:
+        for a in range(held, 3):
+            for b in range(held, 3):
+                turned[a] += inverse[a, b] * n[b]
+            along += n[a] * turned[a]
+        size = math.sqrt(squared(t, law) / c)
+        y, dy, _, _ = effective_yield(kappa + c * g * size, strength, law)
+        along += c * c * y * y * dy / max(1.0 - c * g * dy, 1e-3)
+    for a in range(held, 3):
+        for b in range(held, 3):
+            d[a, b] = inverse[a, b] - (turned[a] * turned[b] / along if along > 0.0 else 0.0)
+    for a in range(held):
+        w[a, a] = 1.0
+        for b in range(held, 3):
+            for k in range(held, 3):
+                w[a, b] -= q * d[k, b]
+            w[a, b] -= n[a] * turned[b] / along if along > 0.0 else 0.0
