@@ -26,9 +26,8 @@ def stress(strain, alpha=1.0, **changes):
     n = spread.shape[2]
     out, tangent = np.empty_like(spread), np.empty((8, 8, n))
     law, opens = FoamLaw(alpha=alpha).packed(), np.zeros((8, n), dtype=np.bool_)
-    respond(
-        spread, np.zeros_like(spread), np.zeros((8, n)), np.ones(n), material(n, **changes), law, out, tangent, gaps
-    )
+    before, kappa = np.zeros_like(spread), np.zeros((8, n))
+    respond(spread, before, kappa, np.ones(n), material(n, **changes), law, out, tangent, opens)
     return out[0].T
 
 
