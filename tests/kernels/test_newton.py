@@ -70,6 +70,18 @@ def test_no_equilibrium_above_a_plateau_ends_with_the_limit_status():
     assert path.increments[-1].scale * 2.0 <= 1.0 + 1e-6
 
 
+def test_patience_cuts_a_hopeless_step_early_and_changes_no_curve():
+    found = {}
+    for patience in (None, 4):
+        springs = SofteningSprings(2.0)
+        path = follow(springs, StepControl(increments=8, tolerance=1e-6, patience=patience))
+        found[patience] = (path, springs.corrections)
+    long, short = found[None], found[4]
+    assert short[1] < 0.7 * long[1]  # else it changes nothing
+    assert [one.scale for one in short[0].increments] == [one.scale for one in long[0].increments]
+    assert short[0].displacement == pytest.approx(long[0].displacement, rel=1e-4)
+
+
 def test_cancelling_stops_between_steps():
     class Cancelling:
         steps = 0

@@ -14,7 +14,7 @@ from vertecast.kernels.newton import Imbalance
 
 Array = NDArray[np.float64]
 
-_STALE = 30  # iterations of one linear solve after which the preconditioner is built anew
+_STALE = 10  # iterations of one linear solve after which the preconditioner is built anew, for the price of about four
 _GIVE_UP = 150  # iterations of one linear solve: beyond, what there is of the correction is tried
 _SOFTEST = 0.02  # share of the elastic modulus below which the preconditioner does not follow the tangent
 

@@ -41,6 +41,11 @@ class Imbalance:
     size: float
     reference: float
 
+    @property
+    def miss(self) -> float:
+        """Size over the forces present."""
+        return self.size / self.reference if self.reference > 0 else self.size
+
 
 class Equations(Protocol):
     """What one search for equilibrium needs of a discretised structure."""
@@ -76,6 +81,7 @@ class StepControl:
     iterations : Newton corrections a step may take before it is cut in half
     smallest : share of the nominal step below which no more cutting is done: the limit is reached
     loosest, tightest : relative tolerances between which the linear solves are chosen (Eisenstat and Walker)
+    patience : corrections after which a step that has not halved its first imbalance is cut; None waits for the last
     """
 
     increments: int = 20
@@ -84,6 +90,7 @@ class StepControl:
     smallest: float = 1.0 / 64.0
     loosest: float = 0.1
     tightest: float = 1e-4
+    patience: int | None = None
 
     def __post_init__(self) -> None:
         if self.increments < 1 or self.iterations < 1:
@@ -175,14 +182,14 @@ def equilibrium(
     state, Newton corrections, Krylov iterations, imbalance over present forces; None where none was found
     """
     now = problem.imbalance(u, scale)
-    first, forcing, krylov = now.size, control.loosest, 0
+    first, forcing, krylov = now, control.loosest, 0
     for newton in range(control.iterations + 1):
-        miss = now.size / now.reference if now.reference > 0 else now.size
-        if not np.isfinite(miss) or now.size > 1e4 * first:
+        miss = now.miss
+        if not np.isfinite(miss) or now.size > 1e4 * first.size:
             return None
         if miss <= control.tolerance:
             return u, newton, krylov, miss
-        if newton == control.iterations:
+        if newton == control.iterations or (newton == control.patience and miss > 0.5 * first.miss):
             return None
         needed = 0.3 * control.tolerance / miss
         du, spent = problem.correct(now.residual, min(control.loosest, max(forcing, needed, control.tightest)))

@@ -20,6 +20,7 @@ from vertecast.mechanics.settings import Loading, StrengthDefinition, StrengthOp
 from vertecast.mechanics.specimen import Specimen
 
 Nodes = NDArray[np.bool_]
+_PATIENCE = 4  # corrections; a step too long for the crushing foam shows it by then, and half of it is found in a few
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,7 +84,9 @@ def crush(
     constraints = _constraints(mesh, specimen, (options.loading, definition.eccentricity), -travel)
     gauge = _between_endplates(specimen) if pad.at_endplates else lambda _, scale: scale * travel
     problem = _Gauged(body, constraints, specimen.pads.upper, gauge)
-    control = StepControl(increments=round(options.increments * pad.travel), tolerance=options.tolerance)
+    control = StepControl(
+        increments=round(options.increments * pad.travel), tolerance=options.tolerance, patience=_PATIENCE
+    )
     path = follow(problem, control, stop=lambda _: problem.shortenings[-1] >= aim, observer=observer)
     return _seen(path, problem, specimen, law)
 
