@@ -27,7 +27,7 @@ from vertecast.procedure.state import State
 from vertecast.procedure.tools import place_tool
 from vertecast.procedure.vertebroplasty import LevelTask, Practice
 from vertecast.spine.heights import Place
-from vertecast.spine.measurement import MeasuredVertebra
+from vertecast.spine.measure import LevelShape
 from vertecast.spine.phantom.arch import arch_parts
 from vertecast.spine.phantom.body import Body
 from vertecast.spine.phantom.levels import normal_shape
@@ -151,8 +151,8 @@ def test_heights_of_a_displaced_label_are_those_of_the_displacement() -> None:
     moved = replace(lift, moments={"deflated": replace(lift.state, displacement=nodes)})
     found = measured_moments(moved, labels)
     before, after = found["ct"], found["deflated"]
-    assert isinstance(before, MeasuredVertebra)
-    assert isinstance(after, MeasuredVertebra)
+    assert isinstance(before, LevelShape)
+    assert isinstance(after, LevelShape)
     for place in Place:
         was, now = before.heights_mm[place].value, after.heights_mm[place].value
         assert was is not None

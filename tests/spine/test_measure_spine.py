@@ -14,7 +14,7 @@ from vertecast.core.levels import Level
 from vertecast.imaging.grid import Grid
 from vertecast.imaging.volume import LabelMap, Volume
 from vertecast.spine.heights import Place
-from vertecast.spine.measure import measure_spine
+from vertecast.spine.measure import measure_shape, measure_spine
 from vertecast.spine.measurement import SpineMeasurement
 
 LEVELS = (Level.T12, Level.L1, Level.L2)
@@ -103,6 +103,16 @@ def test_kyphosis_over_the_fracture_grows(intact):
     assert after.wedge_less_normal_deg.value > 8.0
     # The column of this test is straight, so the angle over three bodies is that of the outer endplates alone.
     assert after.bisegmental_kyphosis_deg.value == pytest.approx(before.bisegmental_kyphosis_deg.value, abs=2.0)
+
+
+def test_the_shape_of_one_level_is_that_of_the_whole_measurement():
+    labels = column({Level.L1: fractured(0.32, "wedge")}, turn=POSE)
+    whole, alone = measure_spine(labels)[Level.L1], measure_shape(labels, Level.L1)
+    assert alone.reason is None
+    assert alone.heights_mm == whole.heights_mm
+    assert alone.wedge_angle_deg == whole.wedge_angle_deg
+    with pytest.raises(GeometryError, match="L5 is not in the labels"):
+        measure_shape(labels, Level.L5)
 
 
 def test_one_vertebra_alone_has_heights_but_no_loss():

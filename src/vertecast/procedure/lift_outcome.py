@@ -1,6 +1,7 @@
 """After the balloon: heights measured as on a CT, the site that the cement meets, the numbers of the summary."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,8 +22,7 @@ from vertecast.procedure.lift_trail import cell_share
 from vertecast.procedure.regions import Region
 from vertecast.procedure.site import Site
 from vertecast.spine.heights import Place
-from vertecast.spine.measure import measure_spine
-from vertecast.spine.measurement import MeasuredVertebra
+from vertecast.spine.measure import LevelShape, measure_shape
 
 Field = NDArray[np.float64]
 _BACKWARDS = 6  # rounds in which the place before is found from the place now
@@ -30,6 +30,7 @@ _FINE = 0.6  # mm, about: voxels of a displaced label
 _MEASURED = ("inflated", "deflated")
 """Moments worth measuring: lying down moves a bone by less than a label tells."""
 _ROOM = 8.0  # mm kept round it
+_AT_ONCE = 2  # moments; NumPy and SciPy let go of the interpreter for most of the work
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,22 +123,23 @@ def _sampled(coefficients: NDArray[np.float32], index: Field) -> NDArray[np.floa
     return np.asarray(ndimage.map_coordinates(coefficients, index, order=3, mode="nearest", prefilter=False))
 
 
-def measured_moments(lift: Lift, labels: LabelMap) -> dict[str, MeasuredVertebra | str]:
+def measured_moments(lift: Lift, labels: LabelMap) -> dict[str, LevelShape | str]:
     """Measure the level inflated and let go with the code that measures a CT; a sentence where it cannot be measured.
 
     ``ct`` is the label as given, by the same way.
     """
     still = replace(lift.state, displacement=np.zeros_like(lift.state.displacement), platens=0.0 * lift.state.platens)
-    found: dict[str, MeasuredVertebra | str] = {}
-    told = {name: state for name, state in lift.moments.items() if name in _MEASURED}
-    for name, state in {"ct": still, **told}.items():
+    states = {"ct": still, **{name: state for name, state in lift.moments.items() if name in _MEASURED}}
+
+    def measured(state: CavityState) -> LevelShape | str:
         try:
-            one = measure_spine(displaced_labels(lift, state, labels))[lift.level.site.level]
+            one = measure_shape(displaced_labels(lift, state, labels), lift.level.site.level)
         except GeometryError as exc:
-            found[name] = str(exc)
-            continue
-        found[name] = one if one.geometry is not None else (one.reason or "not measured")
-    return found
+            return str(exc)
+        return one if one.reason is None else one.reason
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return dict(zip(states, pool.map(measured, states.values()), strict=True))
 
 
 def site_after(lift: Lift, site: Site) -> Site:
@@ -232,7 +234,7 @@ def keyframe_fields(lift: Lift) -> list[tuple[float, str, NDArray[np.float32]]]:
     return found
 
 
-def lift_summary(lift: Lift, measured: Mapping[str, MeasuredVertebra | str]) -> dict[str, Any]:
+def lift_summary(lift: Lift, measured: Mapping[str, LevelShape | str]) -> dict[str, Any]:
     """Return the level's ``lift`` entry of ``simulation.json``."""
     level = lift.level
     prone = lift.moments["prone"]
@@ -279,7 +281,7 @@ def lift_summary(lift: Lift, measured: Mapping[str, MeasuredVertebra | str]) -> 
 _PLACES = tuple(place.value for place in Place)
 
 
-def _measured_json(one: MeasuredVertebra | str) -> dict[str, Any]:
+def _measured_json(one: LevelShape | str) -> dict[str, Any]:
     if isinstance(one, str):
         return {"reason": one}
     return {

@@ -33,7 +33,7 @@ from vertecast.spine.reference import (
     height_losses,
 )
 
-__all__ = ["SpineMeasurement", "measure_spine"]
+__all__ = ["LevelShape", "SpineMeasurement", "measure_shape", "measure_spine"]
 
 _AT_ONCE = 2  # vertebrae; NumPy and SciPy let go of the interpreter for about half of the work
 
@@ -82,6 +82,32 @@ class _Found:
         if self.geometry.cut_faces:
             return f"the body is cut by the image border ({', '.join(self.geometry.cut_faces)})"
         return None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LevelShape:
+    """Heights and wedge of one level by itself; ``reason`` says why it could not be measured."""
+
+    heights_mm: Mapping[Place, Measured]
+    wedge_angle_deg: Measured
+    reason: str | None
+
+
+def measure_shape(labels: LabelMap, level: Level) -> LevelShape:
+    """Measure heights and wedge of one level as :func:`measure_spine` does from labels, and nothing else of it.
+
+    Raises
+    ------
+    GeometryError
+        If the labels do not hold the level.
+    """
+    settings = Settings.shipped()
+    pieces = cut_pieces(canonical_labels(labels), settings.integrity)
+    if level not in pieces:
+        raise GeometryError(f"{level} is not in the labels ({', '.join(map(str, pieces))})")
+    one = _look_at(pieces[level], _axis(pieces, level), None, None, settings, details=False)
+    heights, wedge = _heights_and_wedge(one)
+    return LevelShape(heights, wedge, one.reason)
 
 
 def measure_spine(
@@ -172,6 +198,8 @@ def _look_at(
     volume: Volume | None,
     calibration: HuCalibration | None,
     settings: Settings,
+    *,
+    details: bool = True,
 ) -> _Found:
     level = piece.level
     if level is Level.C1:
@@ -181,6 +209,8 @@ def _look_at(
     except (GeometryError, np.linalg.LinAlgError) as exc:
         reason = str(exc) if isinstance(exc, GeometryError) else f"the label of {level} has no measurable shape"
         return _Found(piece, None, reason, VertebraDetails.unknown(reason))
+    if not details:
+        return _Found(piece, geometry, None, VertebraDetails.unknown("not asked for"))
     return _Found(piece, geometry, None, measure_details(geometry.anatomy, volume, calibration))
 
 
@@ -256,12 +286,7 @@ def _vertebra(
         details = details.with_wall(measure_wall(geometry.anatomy, [r.anatomy for r in references]))
     genant = Genant(None, None, False, reason) if reason else grade_loss(loss, bool(dented), rules.genant)
     share = details.wall.canal_share if details.wall else Measured.unknown("posterior wall not measured")
-    if geometry is None or reason is not None:
-        unknown = Measured.unknown(reason or "not measured")
-        heights, wedge = dict.fromkeys(Place, unknown), unknown
-    else:
-        heights = {place: geometry.six.middle.height(place) for place in Place}
-        wedge = geometry.wedge
+    heights, wedge = _heights_and_wedge(one)
     return MeasuredVertebra(
         level,
         geometry,
@@ -278,6 +303,13 @@ def _vertebra(
         _flags(one),
         one.piece.notes,
     )
+
+
+def _heights_and_wedge(one: _Found) -> tuple[dict[Place, Measured], Measured]:
+    if one.geometry is None or one.height_reason is not None:
+        unknown = Measured.unknown(one.height_reason or "not measured")
+        return dict.fromkeys(Place, unknown), unknown
+    return {place: one.geometry.six.middle.height(place) for place in Place}, one.geometry.wedge
 
 
 def _references(
