@@ -63,7 +63,7 @@ def test_every_work_has_an_address_or_a_reason() -> None:
         ("portal S107: home (S108)", "portal [page D]: home [page D]", ["page D"]),
         ("patient pages S106, S138", "patient pages [page D], [page E]", ["page D", "page E"]),
         ("jack, clinical.md 4.6 [85]; physics.md 4", "jack, [Front Med 2023]; [working notes]", None),
-        ("size ( clinical.md 2.3 [15])", "size ([IJSS table 6])", ["IJSS table 6"]),
+        ("size ( clinical.md 2.3 [15])", "size [IJSS table 6]", ["IJSS table 6"]),
         ("research/physics.md, section 7", "[working notes]", ["working notes"]),
         ("segments S10 and S12", "segments S10 and S12", []),
         ("row [999] of the table", "row [999] of the table", []),

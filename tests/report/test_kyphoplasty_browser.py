@@ -1,20 +1,35 @@
-"""A kyphoplasty's report in a real browser: the balloon fills and leaves, the bone rises, no error and no request."""
+"""A kyphoplasty's report and patient page in a real browser: what moves is seen, no error, no request.
 
+The report: the balloon fills and leaves, the bone rises. The patient page: eight chapters with the walk-through's own
+pictures, stepped through by buttons, keys and the clock, all of them on paper, without script and for eyes that want
+no motion; and it reads plainly.
+"""
+
+import json
+import re
 import shutil
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.image import imread
 from numpy.typing import NDArray
 from tests.report.small_run import LEVEL
 from tests.report.test_case_report import with_balloon
 from tests.report.test_case_report_browser import READY, Visit, browser, orange
 from tests.report.test_lifted import lifted_run
+from tests.report.test_patient_page import WORDS, body, sentences, textstat
 
 from vertecast.report.case_report import make_case_report
 from vertecast.report.case_report_run import read_run_folder
+from vertecast.report.patient_case import patient_case
+from vertecast.report.patient_page import make_patient_page
 from vertecast.report.view3d import make_scene
+from vertecast.report.walkthrough import play, write_walkthrough
+from vertecast.report.walkthrough_chapters import KEYS
+from vertecast.report.walkthrough_scenes import SCENES
 
 __all__ = ["browser"]
 
@@ -103,3 +118,124 @@ def test_on_paper_the_stills_stand_and_nothing_is_folded(visit: Visit) -> None:
     assert not visit.page.locator("#viewer").is_visible()
     assert visit.page.locator("details:not([open])").count() == 0
     visit.page.emulate_media(media="screen")
+
+
+MOMENTS = 6
+
+
+@pytest.fixture(scope="module")
+def patient_html(lifted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The patient page and the film of the kyphoplasty, few moments of each chapter drawn."""
+    run = tmp_path_factory.mktemp("patient") / "run"
+    shutil.copytree(lifted, run)
+    plan = json.loads((run / "plan.json").read_text(encoding="utf-8"))
+    plan["levels"][LEVEL]["procedure"] = "kyphoplasty"
+    (run / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+    q = {"low": None, "high": None, "method": "simulated"}
+    shape = {
+        "height_regained_mm": {"middle": {"value": 2.1, **q}},
+        "height_kept_mm": {"middle": {"value": 0.9, **q}},
+    }
+    (run / "outcome.json").write_text(json.dumps({"levels": {LEVEL: {"shape": shape}}}), encoding="utf-8")
+    case, before = patient_case(read_run_folder(run)), dict(SCENES)
+    SCENES.update({key: (draw, MOMENTS) for key, (draw, _) in before.items()})
+    try:
+        played = play(case, WORDS)
+    finally:
+        SCENES.update(before)
+    write_walkthrough(run / "walkthrough.mp4", played)
+    return make_patient_page(case, WORDS, played, film="walkthrough.mp4").write_html(run / "patient.html")
+
+
+@pytest.fixture(scope="module")
+def patient(browser: Any, patient_html: Path) -> Visit:
+    return Visit(browser, patient_html)
+
+
+def shown(page: Any) -> list[str]:
+    return [str(one.get_attribute("id")) for one in page.locator(".step").all() if one.is_visible()]
+
+
+def still(page: Any) -> NDArray[np.float64]:
+    """The pixels of the one picture that is seen."""
+    pictures = [one for one in page.locator(".still").all() if one.is_visible()]
+    assert len(pictures) == 1
+    return np.asarray(imread(BytesIO(pictures[0].screenshot()))[..., :3], float)
+
+
+def green(pixels: NDArray[np.float64]) -> int:
+    red, colour, _ = (pixels[..., k] for k in range(3))
+    return int((colour - red > 0.16).sum())
+
+
+def test_a_kyphoplasty_has_eight_chapters_each_with_its_own_picture(patient: Visit) -> None:
+    page, seen, titles = patient.page, [], []
+    page.focus("#walk")
+    page.keyboard.press("Home")
+    for number in range(1, len(KEYS) + 1):
+        assert shown(page) == [f"step-{number}"]
+        assert page.inner_text("#where") == f"{number} / 8"
+        titles.append(page.inner_text(f"#step-{number} h3"))
+        seen.append(still(page))
+        if number < len(KEYS):
+            page.click("#next")
+    assert page.is_disabled("#next")
+    assert [re.sub(r"^\d\s*", "", title) for title in titles] == [WORDS.say(f"chapter.{key}.title") for key in KEYS]
+    assert all(picture.std() > 0.05 for picture in seen)  # drawn, not blank
+    changed = [
+        np.abs(one - other).mean() for k, one in enumerate(seen) for other in seen[:k] if one.shape == other.shape
+    ]
+    assert min(changed) > 2e-3
+    balloon = KEYS.index("balloon")
+    counts = [green(picture) for picture in seen]
+    assert counts[balloon] > 300 > 10 * max(counts[:balloon] + counts[balloon + 1 :])
+
+
+def test_keys_step_and_the_clock_plays_the_stills_of_a_chapter(patient: Visit) -> None:
+    page = patient.page
+    page.focus("#walk")
+    page.keyboard.press("End")
+    assert shown(page) == ["step-8"]
+    for _ in range(3):
+        page.keyboard.press("ArrowLeft")
+    assert shown(page) == ["step-5"]
+    full = green(still(page))
+    page.click("#play")
+    assert page.inner_text("#play") == WORDS.say("ui.pause")
+    assert green(still(page)) < 0.2 * full  # played from its beginning: the balloon is not filled yet
+    page.wait_for_function("document.querySelectorAll('#step-5 .still')[2].classList.contains('shown')", timeout=20_000)
+    assert green(still(page)) > 0.9 * full
+    page.click("#play")
+
+
+def test_motion_and_script_are_not_needed_and_paper_has_all_eight(
+    browser: Any, patient: Visit, patient_html: Path
+) -> None:
+    calm = browser.new_page(reduced_motion="reduce")
+    calm.goto(patient_html.as_uri())
+    assert not calm.is_visible("#play")
+    calm.click("#next")
+    assert shown(calm) == ["step-2"]
+    plain = browser.new_context(java_script_enabled=False).new_page()
+    plain.goto(patient_html.as_uri())
+    assert len(shown(plain)) == 8
+    patient.page.emulate_media(media="print")
+    assert len(shown(patient.page)) == 8
+    assert len([one for one in patient.page.locator(".still").all() if one.is_visible()]) == 8
+    patient.page.emulate_media(media="screen")
+
+
+def test_the_patient_page_asks_for_nothing_and_its_film_is_beside_it(patient: Visit, patient_html: Path) -> None:
+    assert patient.said == []
+    assert [url for url in patient.asked if not url.startswith("data:")] == [patient_html.as_uri()]
+    href = patient.page.locator("#walk a").first.get_attribute("href")
+    assert (patient_html.parent / str(href)).stat().st_size > 10_000
+
+
+def test_the_whole_kyphoplasty_page_reads_at_sixth_grade_or_below(patient_html: Path) -> None:
+    html = patient_html.read_text(encoding="utf-8")
+    text = body(html)
+    assert "the bone was lifted by 2.1 mm" in text
+    assert "0.9 mm of it" in text
+    plain = re.sub(r"\b(" + "|".join(WORDS.glossary) + r")\b", "", sentences(text), flags=re.IGNORECASE)
+    assert textstat.flesch_kincaid_grade(plain) <= 6.0

@@ -58,7 +58,7 @@ def test_only_a_few_words_are_left_out_and_all_are_explained() -> None:
 
 
 def test_a_placeholder_is_filled_or_refused() -> None:
-    assert WORDS.say("ui.case", case_id="7") == "Case 7"
+    assert WORDS.say("ui.case", case_id="7") == "Case: 7"
     with pytest.raises(ParameterError, match=r"asks for \['case_id'\] and was given \[\]"):
         WORDS.say("ui.case")
     with pytest.raises(ParameterError, match=r"was given \['case_id', 'name'\]"):

@@ -26,7 +26,7 @@ from vertecast.report.walkthrough import LONGEST_S, RATE, Played, play, write_wa
 from vertecast.report.walkthrough_body import above_l3, body_mesh, carm_meshes, table_mesh
 from vertecast.report.walkthrough_chapters import chapters
 from vertecast.report.walkthrough_frame import BAND, FRAME, INK, PAPER, SCENE, Heading, band, dashed, framed
-from vertecast.report.walkthrough_scenes import SCENES, _hard_share, _tenths, expected_endplate
+from vertecast.report.walkthrough_scenes import SCENES, _balloon_still, _hard_share, _tenths, expected_endplate
 from vertecast.report.walkthrough_stage import Shot, stage, tube_mesh
 
 WORDS = load_catalogue()
@@ -102,6 +102,43 @@ def test_the_balloon_grows_and_is_gone_at_the_end(played: dict[str, Played]) -> 
     green = [coloured(picture, "g", "r", 40) for picture in played["balloon"].pictures]  # the ink of words has 32
     assert 2 * green[0] < green[1] < green[2] < green[3]
     assert green[-1] == 0
+
+
+def test_the_x_ray_beside_the_balloon_is_of_its_moment() -> None:
+    shares = (0.0, 0.5, 0.64, 0.66, 0.85, 0.9, 1.0)
+    assert [_balloon_still(share, 3) for share in shares] == [0, 0, 0, 1, 1, 2, 2]
+    assert [_balloon_still(share, 1) for share in shares] == [0] * 7  # a run with one still only
+
+
+def test_nothing_is_drawn_twice_while_nothing_moves() -> None:
+    with stage((64, 48)) as made:
+        drawn = []
+        draw = made._drawn
+        made._drawn = lambda shot: drawn.append(shot) or draw(shot)  # type: ignore[method-assign,func-returns-value]
+        made.put("ball", tube_mesh(np.zeros(3), np.array([0.0, 0.0, 10.0]), 4.0), (0.2, 0.4, 0.8))
+        shot = Shot(np.zeros(3), np.array([1.0, 0.0, 0.0]), np.array([0.0, 0.0, 1.0]), 20.0)
+        first = made.picture(shot)
+        assert np.array_equal(made.picture(shot), first)
+        assert len(drawn) == 1
+        for change in (
+            lambda: made.move("ball", np.array([0.0, 3.0, 0.0])),
+            lambda: made.paint("ball", (0.8, 0.1, 0.1)),
+            lambda: made.paint("ball", (0.8, 0.1, 0.1), 0.5),
+            lambda: made.show("ball", False),
+        ):
+            before = made.picture(shot)
+            change()
+            assert not np.array_equal(made.picture(shot), before)
+        assert len(drawn) == 5
+
+
+def test_held_frames_are_the_films_frames(played: dict[str, Played]) -> None:
+    one = played["fracture"]
+    frames, held = list(one.frames()), list(one.held())
+    assert sum(count for _, count in held) == len(frames) == 70
+    assert len(held) < 12
+    caption = one.chapter.captions[-1]
+    assert np.array_equal(frames[-1], framed(one.pictures[-1], one.heading, caption))
 
 
 def test_the_cement_grows_with_its_arrival(played: dict[str, Played]) -> None:

@@ -1,5 +1,7 @@
 """Write what a patient reads and sees of a run folder: ``patient.html``, ``patient.pdf`` and ``walkthrough.mp4``."""
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,6 +12,7 @@ from vertecast.pipeline.manifest import Record
 
 if TYPE_CHECKING:
     from vertecast.report.case_report_run import RunFolder
+    from vertecast.report.walkthrough import Played
 
 HTML, PDF, FILM = "patient.html", "patient.pdf", "walkthrough.mp4"
 _REMEDY = "install the extra with: pip install 'vertecast[report]'"
@@ -35,8 +38,15 @@ def missing_for_patient() -> dict[str, str]:
     return missing
 
 
-def write_patient_pages(run: "RunFolder", staging: Path, record: Record) -> dict[str, str]:
-    """Write the three files to a folder; return each with what it holds. What cannot be made is noted as skipped."""
+def write_patient_pages(
+    run: "RunFolder", staging: Path, record: Record, *, wait: Callable[[], None] = lambda: None
+) -> dict[str, str]:
+    """Write the three files to a folder; return each with what it holds. What cannot be made is noted as skipped.
+
+    Parameters
+    ----------
+    wait : called before a PDF is set: two at a time in one process are not safe
+    """
     missing = missing_for_patient()
     for artefact, remedy in missing.items():
         record.skip(artefact, remedy)
@@ -45,30 +55,33 @@ def write_patient_pages(run: "RunFolder", staging: Path, record: Record) -> dict
     from vertecast.report.patient_case import patient_case
     from vertecast.report.patient_page import make_patient_page
     from vertecast.report.patient_words import load_catalogue
-    from vertecast.report.walkthrough import Played, play, write_walkthrough
+    from vertecast.report.walkthrough import filming, play
 
     words = load_catalogue()
     case = patient_case(run)
     played: tuple[Played, ...] = ()
     absent, outputs = "", {}
     if _PICTURES not in missing:
+        film = None if FILM in missing else filming(staging / FILM)
         try:
-            with record.stage("Drawing the walk-through"):
-                played = play(case, words, record.observer)
+            with record.stage("Drawing the walk-through and its film"), film or nullcontext(_unseen) as shown:
+                played = play(case, words, record.observer, shown=shown)
         except VertecastError as exc:
             record.skip(_PICTURES, str(exc))
     if not played:
         absent = words.say("ui.absent", what=words.say("heading.pictures"))
-    if played and FILM not in missing:
-        with record.stage("Writing the film"):
-            write_walkthrough(staging / FILM, played)
+    elif FILM not in missing:
         outputs[FILM] = "the walk-through as a captioned film"
+    wait()
     with record.stage("Writing the patient page"):
-        film = FILM if FILM in outputs else None
-        page = make_patient_page(case, words, played, film=film, absent=absent)
+        page = make_patient_page(case, words, played, film=FILM if FILM in outputs else None, absent=absent)
         page.write_html(staging / HTML)
         outputs[HTML] = "the patient's page: the operation, the walk-through, questions for the doctor"
         if PDF not in missing:
             page.write_pdf(staging / PDF)
             outputs[PDF] = "the patient's page on A4"
     return outputs
+
+
+def _unseen(_: "Played") -> None:
+    """Do nothing with a chapter: there is no film."""

@@ -1,13 +1,19 @@
 """Write the report of a run folder, the surgeon's and the patient's, and say so in its manifest."""
 
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vertecast.core.observer import SILENT, Observer
 from vertecast.pipeline.folder import MANIFEST, run_folder, write_json
 from vertecast.pipeline.manifest import Record, Written, with_artefacts
 from vertecast.pipeline.patient_pages import PATIENT_ARTEFACTS, write_patient_pages
+
+if TYPE_CHECKING:
+    from vertecast.report.case_report import CaseReport
+    from vertecast.report.case_report_run import RunFolder
 
 HTML, PDF = "report.html", "report.pdf"
 _REMEDY = "install the extra with: pip install 'vertecast[report]'"
@@ -64,13 +70,25 @@ def report_case(folder: Path, observer: Observer = SILENT) -> Written:
             record.warn(
                 f"{HTML} has {size:.1f} MB, more than {LARGEST_HTML_MB:g}; report fewer levels for a smaller one"
             )
-        if PDF not in missing:
-            with record.stage("Setting the PDF"):
-                report.write_pdf(staging / PDF)
-            outputs[PDF] = "the surgeon's report on A4"
-        outputs |= write_patient_pages(run, staging, record)
+        outputs |= _beside(report, run, staging, record, pdf=PDF not in missing)
         if "manifest" in run.documents:
             tried = {*_NEEDED, *PATIENT_ARTEFACTS}
             before = run.documents["manifest"]
             write_json(staging / MANIFEST, with_artefacts(before, record.manifest(outputs), tried.__contains__))
     return Written(folder, tuple(outputs), tuple(record.skipped))
+
+
+def _beside(report: "CaseReport", run: "RunFolder", staging: Path, record: Record, *, pdf: bool) -> dict[str, str]:
+    """Set the PDF beside the walk-through, whose drawing leaves a core free; return what was written."""
+    if not pdf:
+        return write_patient_pages(run, staging, record)
+    with ThreadPoolExecutor(1) as beside:
+        setting = beside.submit(report.write_pdf, staging / PDF)
+
+        def wait() -> None:
+            with record.stage("Setting the PDF"):
+                setting.result()
+
+        written = write_patient_pages(run, staging, record, wait=wait)
+        setting.result()
+    return {PDF: "the surgeon's report on A4"} | written

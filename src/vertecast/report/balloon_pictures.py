@@ -15,6 +15,7 @@ from vertecast.procedure.lift import Lift
 from vertecast.procedure.lift_measure import lift_map, rise
 from vertecast.procedure.lift_outcome import Displacement
 from vertecast.procedure.state import LevelState, State
+from vertecast.report.case_report_words import readable, spoken
 from vertecast.report.cement_pictures import NOTICE
 
 Image = NDArray[np.float64]
@@ -50,7 +51,9 @@ def draw_lift(state: State, name: Level, path: Path) -> None:
     _draw_map(panels[1, 2], lift, "deflated")
     _draw_text(panels[1, 3], lift)
     tools = ", ".join(sorted({tool.name for tool in lift.tools}))
-    figure.suptitle(f"{name}: lift with {tools}; height gained front / middle / back since lying prone", color="w")
+    figure.suptitle(
+        f"{name}: lift with {tools}; endplate's rise in front / middle / behind since lying prone", color="w"
+    )
     figure.supxlabel(NOTICE, color="#9e9e9e", fontsize=7)
     figure.savefig(path, facecolor="black")
 
@@ -146,7 +149,9 @@ def _draw_map(axes: Axes, lift: Lift, moment: str) -> None:
 def _draw_text(axes: Axes, lift: Lift) -> None:
     axes.set_axis_off()
     level = lift.level
-    lines = [f"{tool.side.value}: {tool.name}, {lift.ended.get(tool.side, 'not inflated')}" for tool in lift.tools]
+    lines = [
+        f"{tool.side.value}: {tool.name}, {spoken(lift.ended.get(tool.side, 'not inflated'))}" for tool in lift.tools
+    ]
     for name in ("inflated", "deflated"):
         state = lift.moments[name]
         volumes = " + ".join(f"{v / 1000:.2f}" for v in state.volumes(level.spacing))
@@ -161,5 +166,5 @@ def _draw_text(axes: Axes, lift: Lift) -> None:
     if not level.site.calibrated:
         lines.append("uncalibrated density")
     lines += ["", "grey: body on the CT", "cyan: now; blue: discs", "yellow: crushed band", "pink: cavity"]
-    lines += [f"! {note}" for note in lift.notes]
+    lines += [f"! {readable(note)}" for note in lift.notes]
     axes.text(0.0, 1.0, "\n".join(lines), color="w", fontsize=8, va="top", family="monospace", wrap=True)

@@ -15,7 +15,7 @@ from vertecast.core.parameters import read_toml
 
 NOTES = re.compile(  # where the developers' notes are named
     r"(?:research/)?(?:clinical|physics|xray|schemes|numerics)\.md"
-    r"(?:,?\s+section)?(?:\s+[C§]?\d[\d.]*\d|\s+[C§]?\d)?(?:\s+and\s+\d[\d.]*\d)?"
+    r"(?:,?\s+section)?(?:\s+[C§]?\d[\d.]*\d|\s+[C§]?\d)?(?:\s+and\s+\d(?:[\d.]*\d)?)?"
 )
 _NUMBERS = re.compile(r"\[(\d{1,3}[a-z]?)\]")
 _FACTS = re.compile(r"\(?\bS(\d{2,3})\b\)?")
@@ -136,7 +136,8 @@ class Bibliography:
 
         text = _FACTS.sub(page, text) if "page" in text or "portal" in text else text
         text = re.sub(r"(\[[^\]]+\])(?:,?(?: and)? \1)+", r"\1", text)
-        return " ".join(text.split()).replace("( [", "([")
+        text = " ".join(text.split()).replace("( [", "([").replace(" degC", " °C")
+        return re.sub(r"\((\[[^\]()]+\])\)", r"\1", text)
 
 
 def load_bibliography() -> Bibliography:

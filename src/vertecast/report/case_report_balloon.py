@@ -1,11 +1,21 @@
 """The report's section on the balloon, or whatever tool makes the cavity: its curve, pictures, the height gained."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from vertecast.report.case_report_blocks import Block, Chart, Heading, Note, Prose, Section, Table, file_picture
 from vertecast.report.case_report_charts import Line, line_chart
 from vertecast.report.case_report_run import Document, RunFolder
-from vertecast.report.case_report_words import MINUS, capital, fixed, number, quantity_text, spoken, with_unit
+from vertecast.report.case_report_words import (
+    MINUS,
+    capital,
+    fixed,
+    number,
+    quantity_text,
+    readable,
+    spoken,
+    with_unit,
+)
 
 _PLACES = ("anterior", "middle", "posterior")
 _MOMENTS = {
@@ -35,8 +45,20 @@ def balloon_section(run: RunFolder) -> Section:
     return Section("balloon", "Balloon", blocks)
 
 
-def lift_sentence(lift: Any) -> str:
-    """Return in one line how far the tools lifted the bone and what of it was left; empty when that is not known."""
+def lift_sentence(lift: Any, outcome: Mapping[str, Any]) -> str:
+    """Return in one line how far the tools lifted the bone and what of it was left; empty when that is not known.
+
+    The heights are the outcome's; a run that was not assessed has only the endplate's rise.
+    """
+    shape = outcome.get("shape") or {}
+    rows = [
+        [quantity.get("value") for quantity in ((shape.get(key) or {}).get(place) or {} for place in _PLACES)]
+        for key in ("height_regained_mm", "height_kept_mm")
+    ]
+    known = [[float(value) for value in row if value is not None] for row in rows]
+    if all(len(row) == len(_PLACES) for row in known):
+        filled, kept = (", ".join(map(_signed, row)) for row in known)
+        return f"height gained in front, middle, behind: tools filled {filled} mm; let go {kept} mm"
     moments = lift.get("moments") if isinstance(lift, dict) else None
     if not moments or "inflated" not in moments:
         return ""
@@ -45,11 +67,14 @@ def lift_sentence(lift: Any) -> str:
         for key, name in (("inflated", "tools filled"), ("deflated", "let go"))
         if key in moments
     ]
-    return f"height gained in front, middle, behind: {'; '.join(told)}"
+    return f"endplate's rise in front, middle, behind: {'; '.join(told)}"
 
 
 def _rise(moment: Document, place: str) -> str:
-    value = float(moment["rise_mm"][place])
+    return _signed(float(moment["rise_mm"][place]))
+
+
+def _signed(value: float) -> str:
     return ("" if fixed(value, 1).startswith((MINUS, "0.0")) else "+") + fixed(value, 1)
 
 
@@ -67,7 +92,7 @@ def _said(lift: Any) -> list[Block]:
         for side in dict.fromkeys((*tools, *ended))
     ]
     blocks: list[Block] = [Prose(f"{capital('; '.join(told))}.")] if told else []
-    return [*blocks, *(Note(capital(note), "warning") for note in lift.get("notes", []))]
+    return [*blocks, *(Note(capital(readable(note)), "warning") for note in lift.get("notes", []))]
 
 
 def _curves(run: RunFolder, level: str) -> list[Block]:
@@ -77,9 +102,9 @@ def _curves(run: RunFolder, level: str) -> list[Block]:
     for side in sorted({str(e.get("side")) for e in run.events_of("inflation", level=level) if e.get("side")}):
         events = [e for e in run.events_of("inflation", level=level) if str(e.get("side")) == side]
         lines.append(Line(name=f"pressure {side}, bar", points=_curve(events, "pressure_bar")))
-        lifted = lifted or [Line(name="height gained, mm", points=_curve(events, "lift_mm"), right=True)]
+        lifted = lifted or [Line(name="endplate's rise, mm", points=_curve(events, "lift_mm"), right=True)]
     svg = line_chart([*lines, *lifted], "pushed into each tool, mL")
-    said = f"{level}: pressure, and height gained in the middle of the body, while the tools fill."
+    said = f"{level}: pressure, and the superior endplate's rise in its middle, while the tools fill."
     return [Chart(svg, said)] if svg else []
 
 
@@ -109,20 +134,24 @@ def _lifted(run: RunFolder, level: str, lift: Any) -> list[Block]:
     if measured:
         measured.append(_expected_row(run.vertebra(level)))
         heads = ("Moment", *(f"{capital(place)} height, mm" for place in _PLACES), "Wedge, °")
-        caption = f"{level}: heights measured as on a CT, on the bone as it lies at each moment."
+        caption = (
+            f"{level}: heights between the endplates, measured as on a CT, on the bone as it lies at each moment, "
+            "on the grid of the lift. That is coarser than the CT, so only what changes counts."
+        )
         blocks.append(Table(heads, measured, caption, "numbers"))
     return [*blocks, *_density(lift)]
 
 
 def _moment_row(name: str, one: Document) -> tuple[str, ...]:
     contact = one.get("contact_pressure_bar") or []
+    tools = {} if name == "standing" else one  # the access comes after
     return (
         _MOMENTS.get(name, capital(spoken(name))),
         *(fixed(float(one["rise_mm"][place]), 1) for place in _PLACES),
         fixed(float(one["angle_deg"]), 1),
-        _listed(one.get("cavity_ml")),
-        _listed(one.get("pressure_bar")),
-        _listed([each["mean"] for each in contact]),
+        _listed(tools.get("cavity_ml")),
+        _listed(tools.get("pressure_bar")),
+        _listed([each["mean"] for each in contact if tools]),
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from vertecast.report.case_report_words import fixed, number
+from vertecast.report.case_report_words import fixed, number, rounded
 
 Points = Sequence[tuple[float, float]]
 COLOURS = ("#1d5b8f", "#c2571a", "#3c7a3c", "#7a4a8f")
@@ -61,8 +61,8 @@ def line_chart(lines: Sequence[Line], across: str, marks: Sequence[Marked] = (),
         mine = [line for line in shown if line.right is right]
         if not mine:
             continue
-        top = max(y for line in mine for _, y in line.points)
-        ticks = _ticks(0.0, top)
+        ends = [y for line in mine for _, y in line.points if not math.isnan(y)]
+        ticks = _ticks(min(0.0, *ends), max(0.0, *ends))
         level = _Scale(ticks[0], ticks[-1], bottom, _TOP)
         parts += _vertical_axis(ticks, level, mine, right=right, colours=[COLOURS[shown.index(one)] for one in mine])
         for line in mine:
@@ -104,7 +104,7 @@ def interval_chart(bars: Sequence[Bar], across: str, *, width: float = _WIDTH) -
                 cap = f'y1="{y - 5}" y2="{y + 5}" stroke="{colour}" stroke-width="1.5"'
                 parts.append(f'<line x1="{end:.1f}" x2="{end:.1f}" {cap}/>')
         parts.append(f'<circle cx="{place(bar.value):.1f}" cy="{y}" r="5" fill="{colour}"/>')
-        parts.append(_text(width - right + 10, y + 4, number(bar.value), "start"))
+        parts.append(_text(width - right + 10, y + 4, rounded(bar.value), "start"))
     return "".join([*parts, "</svg>"])
 
 
@@ -117,11 +117,24 @@ def _opened(height: float, label: str, width: float = _WIDTH) -> str:
 
 
 def _path(line: Line, place: "_Scale", level: "_Scale", colour: str) -> list[str]:
-    steps, last = [], math.inf
+    parts: list[list[str]] = []
+    last = math.inf
     for x, y in line.points:
-        steps.append(f"{'M' if x < last else 'L'}{place(x):.1f},{level(y):.1f}")
+        if math.isnan(y):
+            last = math.inf
+            continue
+        if x < last:
+            parts.append([])
+        parts[-1].append(f"{place(x):.1f},{level(y):.1f}")
         last = x
-    return [f'<path d="{" ".join(steps)}" fill="none" stroke="{colour}" stroke-width="2"/>']
+    steps = " ".join(f"M{' L'.join(part)}" for part in parts)
+    alone = [f'<circle cx="{x}" cy="{y}" r="3.5" fill="{colour}"/>' for x, y in _alone(parts)]
+    return [f'<path d="{steps}" fill="none" stroke="{colour}" stroke-width="2"/>', *alone]
+
+
+def _alone(parts: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return the points that no line shows, having no neighbour."""
+    return [part[0].split(",") for part in parts if len(part) == 1]
 
 
 def _vertical_axis(

@@ -267,7 +267,7 @@ def verdict_answer(verdict: Document) -> str:
     mark = "" if verdict.get("verified") else " †"
     if verdict.get("state") != "decided":
         return f"{verdict.get('state', 'unknown')}{mark}"
-    stance = f", {verdict['stance']}" if verdict.get("stance") else ""
+    stance = f" ({verdict['stance']})" if verdict.get("stance") else ""
     return f"{spoken(str(verdict.get('answer')))}{stance}{mark}"
 
 

@@ -8,7 +8,7 @@ from vertecast.report.case_report_blocks import Block, Folded, Note, Prose, Sect
 from vertecast.report.case_report_findings import verdict_answer
 from vertecast.report.case_report_outcome import outcome_sentence
 from vertecast.report.case_report_run import RunFolder, absent
-from vertecast.report.case_report_words import capital, number, quantity_text, spoken, with_unit
+from vertecast.report.case_report_words import capital, number, quantity_text, readable, setting, spoken, with_unit
 
 _STATUS = ("measured", "reported", "assumed")
 _ALWAYS = (
@@ -38,7 +38,7 @@ def glance_rows(run: RunFolder) -> list[tuple[str, str]]:
                 )
             )
         if done:
-            lifted = lift_sentence(done.get("lift"))
+            lifted = lift_sentence(done.get("lift"), run.level("outcome", level))
             if lifted:
                 rows.append((capital(f"{name}balloon"), lifted))
             rows.append((capital(f"{name}cement"), _cement(done)))
@@ -105,7 +105,7 @@ def limits_section(run: RunFolder) -> Section:
     said = [*manifest.get("warnings", [])]
     said += [sentence for level in run.levels for sentence in run.level("plan", level).get("limits", [])]
     paths = [str(path) for path in manifest.get("run", {}).get("paths", {}).values()]
-    blocks += [Note(capital(without_paths(sentence, paths)), "warning") for sentence in dict.fromkeys(said)]
+    blocks += [Note(capital(readable(without_paths(sentence, paths))), "warning") for sentence in dict.fromkeys(said)]
     skipped: dict[str, list[str]] = {}
     for one in manifest.get("skipped", []):
         skipped.setdefault(str(one["reason"]), []).append(str(one["artefact"]))
@@ -154,4 +154,4 @@ def parameters_section(run: RunFolder) -> Section:
 def _value(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return ", ".join(_value(one) for one in value) if isinstance(value, list) else str(value)
-    return number(float(value), 4)
+    return setting(float(value))

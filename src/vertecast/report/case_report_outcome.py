@@ -4,6 +4,7 @@ The document is walked, not spelled out: a leaf is a quantity (DESIGN's Q), a nu
 (before, fractured, after, no operation) becomes a column. So the report shows what an assessment of any version wrote.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,11 +16,13 @@ from vertecast.report.case_report_words import (
     capital,
     fixed,
     is_quantity,
+    minutes,
     named,
     number,
     quantity_text,
+    readable,
+    rounded,
     spoken,
-    stated,
     with_unit,
 )
 
@@ -38,6 +41,10 @@ _PLAIN = frozenset({"schema", "notice", "levels"})
 _CHARTS = 8
 _HALF = 420.0
 _LEAST_ML = 5e-4
+_LONG_S = 100.0
+"""Longer times are said in minutes and seconds, as on the procedure's clock."""
+_RANGE = re.compile(r"; over the usual range of the population (\S+) to (\S+)$")
+_SAME = "range over the population"
 _SENTENCE = 60
 """Longer words of a document are a sentence of their own, not a cell."""
 _LEVELS = frozenset(level.value for level in Level)
@@ -157,18 +164,32 @@ def _compared(rows: Mapping[Path, Row]) -> list[Block]:
 def _note(value: Any) -> str:
     """Return how a quantity was got, or why it is unknown: the last column holds it, so that cells stay short."""
     if is_quantity(value) and value["value"] is None:
-        return f"unknown: {value.get('reason', 'no reason given')}"
-    return _how((value,))
+        reason = _RANGE.sub("", str(value.get("reason", "no reason given")))
+        return f"{reason}: {_SAME}" if _population(value) else f"unknown: {reason}"
+    return _how((value,)).removesuffix("; type none on CT")
 
 
 def _short(path: Path, value: Any) -> str:
-    return "unknown" if is_quantity(value) and value["value"] is None else _cell(path, value)
+    if not (is_quantity(value) and value["value"] is None):
+        return _cell(path, value)
+    found = _population(value)
+    return with_unit(f"{rounded(found[0], 2)} to {rounded(found[1], 2)}", _unit(path)) if found else "unknown"
+
+
+def _population(value: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Return the range over the population of a quantity that is unknown for this patient; None when it tells none.
+
+    A reason that is of the load alone gives no range of what the load does.
+    """
+    reason = str(value.get("reason", ""))
+    found = _RANGE.search(reason)
+    return (float(found[1]), float(found[2])) if found and not reason.startswith("the load") else None
 
 
 def _how(values: tuple[Any, ...]) -> str:
     """Return the methods of some quantities, each once; why there is no value stands in its own cell."""
     methods = [str(value["method"]) for value in values if is_quantity(value) and value.get("method")]
-    return "; ".join(dict.fromkeys(methods))
+    return "; ".join(dict.fromkeys(methods)).removesuffix("; type none on CT")
 
 
 def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
@@ -219,8 +240,8 @@ def _cell(path: Path, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int | float):
-        if unit == "mL" and 0.0 < value < _LEAST_ML:
-            return with_unit(f"under {2 * _LEAST_ML:g}", unit)
+        if unit == "mL":
+            return _millilitres(float(value))
         return with_unit(str(value) if isinstance(value, int) else number(float(value)), unit)
     if isinstance(value, list):
         return "; ".join(_cell((), one) for one in value)
@@ -232,13 +253,24 @@ def _cell(path: Path, value: Any) -> str:
 def _quantity(value: Mapping[str, Any], unit: str) -> str:
     """Return a quantity; without an interval to no more places than can be seen."""
     number_ = value.get("value")
-    if number_ is None or value.get("low") is not None:
+    if number_ is None:
+        reason = str(value.get("reason", ""))
+        return "no leak" if reason.startswith("no leak") else readable(quantity_text(value, unit))
+    if value.get("low") is not None:
         return quantity_text(value, unit)
-    if unit == "mL" and 0.0 < number_ < _LEAST_ML:
-        return with_unit(f"under {2 * _LEAST_ML:g}", unit)
+    if unit == "mL":
+        return _millilitres(float(number_))
     if unit == "mm":
         return with_unit(fixed(float(number_), 2), unit)
-    return with_unit(stated(float(f"{float(number_):.3g}")), unit)
+    if unit == "s" and number_ >= _LONG_S:
+        return f"{minutes(number_)} min"
+    return with_unit(rounded(float(number_)), unit)
+
+
+def _millilitres(value: float) -> str:
+    if 0.0 < value < _LEAST_ML:
+        return with_unit(f"under {2 * _LEAST_ML:g}", "mL")
+    return with_unit(fixed(value, 0 if value == 0.0 else 2 if value >= 0.095 else 3), "mL")
 
 
 def outcome_sentence(outcome: Mapping[str, Any]) -> str:
@@ -253,6 +285,6 @@ def outcome_sentence(outcome: Mapping[str, Any]) -> str:
         arms: dict[str, Any] = row or {}
         known = [(arm, arms[arm]["value"]) for arm in ARMS if is_quantity(arms.get(arm)) and arms[arm]["value"]]
         if known:
-            said = ", ".join(f"{_ARM_NAMES[arm].lower()} {number(float(value))}" for arm, value in known)
+            said = ", ".join(f"{_ARM_NAMES[arm].lower()} {rounded(float(value))}" for arm, value in known)
             told.append(f"{name}: {with_unit(said, unit)}")
     return "; ".join(told)

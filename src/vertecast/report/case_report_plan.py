@@ -4,7 +4,16 @@ from typing import Any
 
 from vertecast.report.case_report_blocks import Block, Folded, Heading, Note, Prose, Section, Table, file_picture
 from vertecast.report.case_report_run import Document, RunFolder, absent
-from vertecast.report.case_report_words import MINUS, capital, number, quantity_text, spoken, stated, with_unit
+from vertecast.report.case_report_words import (
+    MINUS,
+    capital,
+    number,
+    quantity_text,
+    readable,
+    spoken,
+    stated,
+    with_unit,
+)
 
 
 def plan_section(run: RunFolder, view: list[Block]) -> Section:
@@ -33,7 +42,9 @@ def _level(run: RunFolder, level: str, one: Document) -> list[Block]:
     said = [f"{capital(spoken(str(one.get('procedure'))))} of {one.get('sentence')}."]
     target = one.get("target") or {}
     if target.get("reason"):
-        said.append(f"Aimed at {target['kind']}: {target['reason']}.")
+        reason = readable(str(target["reason"]))
+        kind = "" if reason.startswith(("over ", "at ", "into ", "towards ")) else f"at {spoken(str(target['kind']))}: "
+        said.append(f"Aimed {kind}{reason}.")
     blocks: list[Block] = [Prose(" ".join(said))]
     plans = one.get("plans") or []
     if not plans:
@@ -85,7 +96,8 @@ def _folded(one: Document, plans: list[Document]) -> list[Block]:
     ]
     if others:
         table = Table(("Layout", "Needles", "Robustness", "Reaches midline", "Cost (less is better)"), others)
-        blocks.append(Folded(f"All {len(others)} plans, best first", [table]))
+        order = "Usual approaches come first, among them plans that serve the whole body; then the cost decides."
+        blocks.append(Folded(f"All {len(others)} plans, best first", [Prose(order), table]))
     gates = [
         (
             str(n["side"]),

@@ -1,5 +1,6 @@
 """The report's sections on the procedure: fluoroscopy, balloon, cement, temperatures."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -183,6 +184,8 @@ def _injection(run: RunFolder, level: str) -> list[Block]:
     given: dict[Any, float] = {}
     for event in run.events_of("injection_started", "progress", level=level):
         data, t = event.get("data") or {}, event["t_s"] / 60.0
+        if event.get("side") not in given and pressures:
+            pressures.append((t, math.nan))  # between two needles nothing is pushed
         given[event.get("side")] = float(data.get("injected_ml") or given.get(event.get("side"), 0.0))
         volumes.append((t, sum(given.values())))
         if data.get("syringe_pressure_bar") is not None:
@@ -234,7 +237,7 @@ def _heat_row(key: str, value: Any) -> tuple[str, str]:
         words = f"hottest, {words.removesuffix(' peak')}"
     if key == "hard_s":
         return (
-            "Cement hard, after the procedure's start",
+            "Cement hard, after mixing",
             "not within the simulated time" if value is None else f"{minutes(value)} min",
         )
     return capital(words), "none" if value is None else with_unit(number(value), unit)

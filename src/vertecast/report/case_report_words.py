@@ -1,6 +1,7 @@
 """Numbers, units and names as a surgeon reads them; the keys of the JSON files turned into words."""
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,6 +46,7 @@ _NAMES = {
     "kv": "kV",
     "lps": "LPS",
     "ct": "CT",
+    "mises": "Mises",
 }
 MINUS = "−"
 
@@ -80,10 +82,12 @@ def with_unit(text: str, unit: str) -> str:
 
 
 def quantity_text(quantity: Any, unit: str, digits: int = 3) -> str:
-    """Return a Q as ``value (low to high) unit``, all three with the same decimals, or ``unknown: reason``.
+    """Return a Q as ``value (low to high) unit``, all three to the same place, or ``unknown: reason``.
 
     >>> quantity_text({"value": -0.562, "low": -1.05, "high": -0.078, "method": "rim"}, "mm")
     '−0.56 (−1.05 to −0.08)\u202fmm'
+    >>> quantity_text({"value": 14800.3, "low": 6387.8, "high": 23212.8, "method": "pressed"}, "N/mm")
+    '14800 (6400 to 23200)\u202fN/mm'
     """
     if not isinstance(quantity, Mapping):
         return "unknown" if quantity is None else with_unit(number(float(quantity), digits), unit)
@@ -97,18 +101,18 @@ def quantity_text(quantity: Any, unit: str, digits: int = 3) -> str:
         return with_unit(stated(float(f"{float(value):.{digits}g}")), unit)
     ends = [float(n) for n in (value, low, high)]
     largest = max(abs(n) for n in ends) or 1.0
-    places = max(0, digits - 1 - math.floor(math.log10(largest)))
+    places = digits - 1 - math.floor(math.log10(largest))
     text, first, last = (fixed(n, places) for n in ends)
     return with_unit(f"{text} ({first} to {last})", unit)
 
 
 def fixed(value: float, places: int) -> str:
-    """Return a number with so many decimals and a true minus sign, never minus nought.
+    """Return a number with so many decimals and a true minus sign, never minus nought; tens and hundreds below none.
 
-    >>> fixed(-2.25, 1), fixed(-0.04, 1), fixed(41.0, 0)
-    ('−2.2', '0.0', '41')
+    >>> fixed(-2.25, 1), fixed(-0.04, 1), fixed(41.0, 0), fixed(10868.9, -2)
+    ('−2.2', '0.0', '41', '10900')
     """
-    text = f"{abs(value):.{places}f}"
+    text = f"{round(abs(value), places) if places < 0 else abs(value):.{max(0, places)}f}"
     return (MINUS if value < 0 and float(text) else "") + text
 
 
@@ -119,6 +123,43 @@ def stated(value: float) -> str:
     ('60', '12.7')
     """
     return f"{value:.6g}".replace("-", MINUS)
+
+
+def rounded(value: float, digits: int = 3) -> str:
+    """Return a result to ``digits`` significant ones, none of them a nought after the point.
+
+    >>> rounded(10868.9), rounded(0.8), rounded(3.1), rounded(-15.957)
+    ('10900', '0.8', '3.1', '−16')
+    """
+    return stated(float(f"{value:.{digits}g}"))
+
+
+def setting(value: float) -> str:
+    """Return a parameter as it is given, very large and very small ones with a power of ten.
+
+    >>> setting(0.8), setting(67891.0), setting(4e-07), setting(1e99)
+    ('0.8', '67891', '4·10⁻⁷', '10⁹⁹')
+    """
+    if value == 0 or 1e-4 <= abs(value) < 1e7:
+        return stated(value)
+    front, power = f"{value:.4g}".split("e") if "e" in f"{value:.4g}" else f"{value:.3e}".split("e")
+    raised = f"10{int(power)}".translate(str.maketrans("-", "⁻"))
+    tens = "10" + raised[2:].translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    front = stated(float(front))
+    return tens if front == "1" else f"{front}·{tens}"
+
+
+def readable(sentence: str) -> str:
+    """Return a sentence of the files without what only a program reads: snake case, powers as 1.67e+03.
+
+    >>> readable("2.3 of the 9.0 mm were regained (rated_pressure, target_volume)")
+    '2.3 of the 9.0 mm were regained (rated pressure, target volume)'
+    >>> readable("over the usual range 200 to 1.67e+03; dented by -0.5 mm")
+    'over the usual range 200 to 1670; dented by −0.5 mm'
+    """
+    text = re.sub(r"\d(?:\.\d+)?e[+-]\d+", lambda found: stated(float(found.group())), sentence)
+    text = re.sub(r"(?<![\w`.\-/])[a-z]+(?:_[a-z]+)+(?![\w`.=/])", lambda found: spoken(found.group()), text)
+    return re.sub(r"(?<![\w.)\]\-–])-(?=\d)", MINUS, text)
 
 
 def named(key: str) -> tuple[str, str]:
@@ -184,7 +225,7 @@ def _said(kind: str, data: Mapping[str, Any]) -> str:
     if kind == "hard":
         return f"{stated(data.get('share_percent', 0))} % of the cement is hard"
     if kind == "warning":
-        return str(data.get("sentence", "warning"))
+        return readable(str(data.get("sentence", "warning")))
     return {
         "access": "needle in place",
         "balloon_placed": "balloon placed",

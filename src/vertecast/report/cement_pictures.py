@@ -16,6 +16,7 @@ from vertecast.procedure.needle import Needle
 from vertecast.procedure.regions import Region, Route
 from vertecast.procedure.site import Site
 from vertecast.procedure.state import LevelState, State
+from vertecast.report.case_report_words import minutes, spoken
 from vertecast.report.relief import RELIEF_EXTENT, camera_along, camera_from_behind, depth_image, shaded
 
 Image = NDArray[np.float64]
@@ -168,12 +169,13 @@ def _draw_text(axes: Axes, state: State, name: Level) -> None:
     lines.append(f"outside the vertebra {level.leaked_volume / 1000:.3f} mL")
     for route in Route:
         leak = level.leaks[route]
-        since = f", from {leak.onset:.0f} s" if leak.onset is not None else ""
-        lines.append(f"  {route} ({route.value}): {leak.volume / 1000:.3f} mL{since}")
+        since = f", from {minutes(leak.onset)} min" if leak.onset is not None else ""
+        kind = f" ({route.value})" if len(route.value) == 1 else ""
+        lines.append(f"  {route}{kind}: {leak.volume / 1000:.3f} mL{since}")
     lines.append(f"highest pressure at the syringe {10 * level.peak_pressure:.1f} bar")
     for event in state.stream():
         if event.level is name and event.kind.value == "stop":
-            lines.append(f"{event.side}: stopped at {event.t_s:.0f} s, {event.data['reason']}")
+            lines.append(f"{event.side}: stopped at {minutes(event.t_s)} min, {spoken(str(event.data['reason']))}")
     if level.heat is not None and level.cured:
         lines.append(f"hottest cement {float(level.heat.peak.max()) - 273.15:.0f} °C")
     if not level.bed.site.calibrated:

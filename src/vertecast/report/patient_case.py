@@ -104,7 +104,19 @@ class PatientCase:
         return False
 
     def lifted_mm(self) -> tuple[float, float] | None:
-        """Return how far the tools lifted the bone, and what of it stayed when they were let go; None without them."""
+        """Return how far the tools lifted the bone, and what of it stayed when they were let go; None without them.
+
+        In the middle of the body, as the outcome measures it; the endplate's own rise where nothing was assessed.
+        """
+        shapes = [self.run.level("outcome", name).get("shape") or {} for name in self.levels]
+        heights = [
+            max(
+                (one.value for shape in shapes if (one := quantity((shape.get(key) or {}).get("middle")))), default=None
+            )
+            for key in ("height_regained_mm", "height_kept_mm")
+        ]
+        if heights[0] is not None and heights[1] is not None:
+            return heights[0], heights[1]
         found = []
         for kind in ("inflation", "deflation"):
             data = [event.get("data") or {} for event in self.run.events_of(kind)]

@@ -166,13 +166,10 @@ def _before(told: Told) -> Iterator[Block]:
     if not sum(count.values()):
         yield told.p("before.no_check")
         return
-    text = told.words.say(
-        "before.check",
-        count=sum(count.values()),
-        for_count=count["for"],
-        against_count=count["against"],
-        open_count=count["open"],
-    )
+    told_of = {f"{key}_count": str(number or told.words.say("before.none")) for key, number in count.items()}
+    first = told_of["for_count"]
+    told_of["for_count"] = first[:1].upper() + first[1:]
+    text = told.words.say("before.check", count=sum(count.values()), **told_of)
     yield Block("p", (Item(text),))
 
 

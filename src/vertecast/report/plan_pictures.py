@@ -26,7 +26,7 @@ _MARGIN_MM = 1.0
 def draw_plan(plan: LevelPlan, anatomy: Anatomy, labels: LabelMap, volume: Volume | None, path: Path) -> None:
     """Draw the best plan of a level: one row for each needle, and the 3-D view at the right."""
     needles = plan.plans[0].needles
-    figure = Figure(figsize=(15.0, 4.6 * len(needles) + 0.5), dpi=100, facecolor="black", layout="constrained")
+    figure = Figure(figsize=(12.0, 3.7 * len(needles) + 0.4), dpi=125, facecolor="black", layout="constrained")
     grid = figure.add_gridspec(len(needles), 4, width_ratios=(1.25, 1.25, 0.8, 1.2))
     for row, needle in enumerate(needles):
         cells = [figure.add_subplot(grid[row, column]) for column in range(3)]

@@ -126,7 +126,7 @@ def _loss_sentence(vertebra: MeasuredVertebra) -> str:
     levels = " and ".join(str(level) for level in reference.levels)
     grade = "not graded" if vertebra.genant.grade is None else f"Genant {vertebra.genant.grade:g}"
     place = reference.worst.value
-    return f"height loss {_with_interval(loss)} % ({place}) against {against} {levels} · {grade}"
+    return f"height loss {_with_interval(loss)} % ({place}) against {levels}, {against} · {grade}"
 
 
 def _with_interval(measured: Measured) -> str:
@@ -154,6 +154,7 @@ def _letters(axes: Axes, extent: tuple[float, float, float, float]) -> None:
     axes.text(0.5 * (left + right), top - 3, "S", **style)
     axes.text(0.5 * (left + right), bottom + 3, "I", **style)
     axes.plot([right - 16, right - 6], [bottom + 4, bottom + 4], color="white", linewidth=2.0)
-    axes.text(right - 11, bottom + 6.5, "10 mm", color="white", fontsize=7, ha="center")
+    length = axes.text(right - 11, bottom + 6.5, "10 mm", color="white", fontsize=7, ha="center")
+    length.set_path_effects(_OUTLINED)
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)

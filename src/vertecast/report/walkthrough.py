@@ -1,8 +1,12 @@
 """The walk-through of one case: stills of each chapter for the page, and a captioned film of at most a minute."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +21,7 @@ from vertecast.report.view3d import Scene3D, make_scene
 from vertecast.report.view3d_meshes import Mesh, mask_mesh
 from vertecast.report.walkthrough_body import body_mesh, carm_meshes, table_mesh
 from vertecast.report.walkthrough_chapters import Chapter, chapters
-from vertecast.report.walkthrough_frame import FRAME, SCENE, Heading, Pixels, framed
+from vertecast.report.walkthrough_frame import FRAME, SCENE, Heading, Pixels, band, titled
 from vertecast.report.walkthrough_scenes import SCENES, Theatre, furnish, read_x_rays
 from vertecast.report.walkthrough_stage import quiet_display, stage
 
@@ -29,7 +33,8 @@ _STILL_SHARES = (0.0, 0.5, 1.0)
 _FILLED_SHARES = (0.0, 0.4, 0.8)
 """For the balloon, which is out again at the end: on paper it must be seen."""
 _FAR_TRIANGLES = 3000
-_BALLOON_STEMS = ("lateral_balloon_prone", "lateral_balloon_inflated")
+_BALLOON_STEMS = ("lateral_balloon_prone", "lateral_balloon_inflated", "lateral_000")
+"""Tools in place, filled, and out again: the last is the still before the first cement."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,19 +58,36 @@ class Played:
 
     def frames(self) -> Iterator[Pixels]:
         """Yield the film's frames: the movement, then the end at rest, captions changing in between."""
+        for frame, count in self.held():
+            for _ in range(count):
+                yield frame
+
+    def held(self) -> Iterator[tuple[Pixels, int]]:
+        """Yield each different frame with how often it stands in the film: at rest nothing is drawn anew."""
         count = round(_CHAPTER_S * RATE)
         moving = min(len(self.pictures), count)
         start = (count - moving) // 3
-        for k in range(count):
-            picture = self.pictures[int(np.clip(k - start, 0, moving - 1))]
-            caption = self.chapter.captions[
-                min(k * len(self.chapter.captions) // count, len(self.chapter.captions) - 1)
-            ]
-            yield framed(picture, self.heading, caption)
+        told = self.chapter.captions
+        order = [
+            (int(np.clip(k - start, 0, moving - 1)), min(k * len(told) // count, len(told) - 1)) for k in range(count)
+        ]
+        strips = [band(self.heading, caption) for caption in told]
+        for (picture, caption), same in groupby(order):
+            yield np.concatenate([titled(self.pictures[picture], self.heading), strips[caption]]), len(list(same))
 
 
-def play(case: PatientCase, words: Catalogue, observer: Observer = SILENT) -> tuple[Played, ...]:
+Shown = Callable[[Played], object]
+"""What is done with a chapter as soon as it is drawn."""
+
+
+def play(
+    case: PatientCase, words: Catalogue, observer: Observer = SILENT, *, shown: Shown = lambda _: None
+) -> tuple[Played, ...]:
     """Draw every chapter of a case.
+
+    Parameters
+    ----------
+    shown : called with each chapter once it is drawn, such as :func:`filming`'s
 
     Raises
     ------
@@ -94,11 +116,12 @@ def play(case: PatientCase, words: Catalogue, observer: Observer = SILENT) -> tu
                 made.smooth(k in resting)
                 pictures.append(draw(theatre, k / (moments - 1)))
             played.append(Played(chapter, Heading(number, len(told), chapter.title, notice), tuple(pictures)))
+            shown(played[-1])
             observer.advance()
     return tuple(played)
 
 
-def write_walkthrough(path: Path, played: tuple[Played, ...]) -> Path:
+def write_walkthrough(path: Path, played: Iterable[Played]) -> Path:
     """Write the film: H.264 in MP4, 1280 x 720.
 
     Raises
@@ -106,13 +129,27 @@ def write_walkthrough(path: Path, played: tuple[Played, ...]) -> Path:
     InputError
         If the video writer is not installed, or the film would be longer than a minute.
     """
+    with filming(path) as add:
+        for one in played:
+            add(one)
+    return path
+
+
+@contextmanager
+def filming(path: Path) -> Iterator[Shown]:
+    """Yield what adds a chapter to the film; it is written beside what the block does meanwhile.
+
+    Drawing leaves a core free, and the encoder is a process of its own.
+
+    Raises
+    ------
+    InputError
+        As :func:`write_walkthrough`; there is no film then.
+    """
     try:
         import imageio_ffmpeg
     except ImportError as exc:
         raise InputError("the film needs the extra: pip install 'vertecast[report]'") from exc
-    seconds = len(played) * _CHAPTER_S
-    if seconds > LONGEST_S:
-        raise InputError(f"a film of {len(played)} chapters lasts {seconds:g} s, allowed are {LONGEST_S:g}")
     with atomic_path(path) as temporary:
         writer = imageio_ffmpeg.write_frames(
             str(temporary),
@@ -127,11 +164,29 @@ def write_walkthrough(path: Path, played: tuple[Played, ...]) -> Path:
             output_params=["-crf", "23", "-preset", "veryfast", "-movflags", "+faststart", "-threads", "2"],
         )
         writer.send(None)
-        for one in played:
-            for frame in one.frames():
-                writer.send(np.ascontiguousarray(frame))
-        writer.close()
-    return path
+        sent: list[Future[None]] = []
+        try:
+            with ThreadPoolExecutor(1) as beside:
+
+                def add(one: Played) -> None:
+                    seconds = (len(sent) + 1) * _CHAPTER_S
+                    if seconds > LONGEST_S:
+                        raise InputError(
+                            f"a film of {len(sent) + 1} chapters lasts {seconds:g} s, allowed are {LONGEST_S:g}"
+                        )
+                    sent.append(beside.submit(_send, writer, one))
+
+                yield add
+            for one in sent:
+                one.result()
+        finally:
+            writer.close()
+
+
+def _send(writer: Any, one: Played) -> None:
+    for frame, count in one.held():
+        for _ in range(count):
+            writer.send(frame)
 
 
 def _far_bones(case: PatientCase, scene: Scene3D) -> dict[str, Mesh]:

@@ -3,6 +3,8 @@
 The person is a drawing of average size, not the patient; only the bones inside come from the scan.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -83,7 +85,7 @@ def carm_meshes(centre_lps: NDArray[np.float64]) -> tuple[Mesh, ...]:
 
 def _ellipsoid(place: NDArray[np.float32], centre: tuple[int, ...], radii: tuple[int, ...]) -> NDArray[np.float32]:
     away = (place - np.array(centre, np.float32)) / np.array(radii, np.float32)
-    return np.asarray((np.linalg.norm(away, axis=-1) - 1.0) * min(radii), np.float32)
+    return np.asarray((_length(away) - 1.0) * min(radii), np.float32)
 
 
 def _capsule(
@@ -91,8 +93,12 @@ def _capsule(
 ) -> NDArray[np.float32]:
     start, along = np.array(ends[0], np.float32), np.subtract(ends[1], ends[0]).astype(np.float32)
     share = np.clip((place - start) @ along / float(along @ along), 0.0, 1.0)
-    away = np.linalg.norm(place - start - share[..., None] * along, axis=-1)
+    away = _length(place - start - share[..., None] * along)
     return np.asarray(away - (radii[0] + share * (radii[1] - radii[0])), np.float32)
+
+
+def _length(vectors: NDArray[Any]) -> NDArray[np.float32]:
+    return np.asarray(np.sqrt(np.einsum("...i,...i->...", vectors, vectors)), np.float32)
 
 
 def _joined(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:

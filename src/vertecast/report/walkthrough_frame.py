@@ -17,6 +17,8 @@ Point = tuple[float, float]
 FRAME = (1280, 720)
 BAND = 124
 SCENE = (FRAME[0], FRAME[1] - BAND)
+X_RAY_PX = 270
+"""Edge of the X-ray that is set into a scene."""
 FONTS = {
     "regular": "patient/atkinson-hyperlegible-latin-400-normal.woff2",
     "bold": "patient/atkinson-hyperlegible-latin-700-normal.woff2",
@@ -128,8 +130,10 @@ def inset(scene: Pixels, picture: Pixels, label: str) -> Pixels:
     from PIL import Image
 
     image, draw = _canvas(scene)
-    side = 270
-    small = Image.fromarray(picture).convert("RGB").resize((side, side), Image.Resampling.LANCZOS)
+    side = X_RAY_PX
+    small = Image.fromarray(picture).convert("RGB")
+    if small.size != (side, side):
+        small = small.resize((side, side), Image.Resampling.LANCZOS)
     x, y = SCENE[0] - side - 36, SCENE[1] - side - 56
     draw.rounded_rectangle((x - 8, y - 8, x + side + 8, y + side + 42), radius=12, fill=INK)
     image.paste(small, (x, y))

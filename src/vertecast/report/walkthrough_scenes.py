@@ -17,7 +17,7 @@ from vertecast.report.scene3d import filling_mesh
 from vertecast.report.view3d import Filling, Scene3D, cement_progress
 from vertecast.report.view3d_meshes import Mesh
 from vertecast.report.walkthrough_chapters import millilitres
-from vertecast.report.walkthrough_frame import SCENE, Pixels, clock, dashed, inset, listed, tagged
+from vertecast.report.walkthrough_frame import SCENE, X_RAY_PX, Pixels, clock, dashed, inset, listed, tagged
 from vertecast.report.walkthrough_stage import Colour, Shot, Stage, tube_mesh
 
 BONE: Colour = (0.92, 0.87, 0.77)
@@ -205,9 +205,16 @@ def balloon(theatre: Theatre, share: float) -> Pixels:
         text = theatre.words.say("ui.lifted", mm=f"{shown:.1f}")
         picture = tagged(picture, (210.0, SCENE[1] - 50.0), text)
     if theatre.balloon_x_rays:
-        index = int(_clipped(share / _LET_GO) * (len(theatre.balloon_x_rays) - 1) + 1e-6)
+        index = _balloon_still(share, len(theatre.balloon_x_rays))
         picture = inset(picture, theatre.balloon_x_rays[index], theatre.words.say("ui.xray"))
     return picture
+
+
+def _balloon_still(share: float, count: int) -> int:
+    """Return which of the stills, before, filled and out again, belongs to a moment of the balloon's chapter."""
+    if share < _FILLED:
+        return 0
+    return min(1 if share <= _LET_GO else 2, count - 1)
 
 
 def _balloon_course(theatre: Theatre) -> tuple[list[float], list[float]] | None:
@@ -342,7 +349,7 @@ def furnish(
 
 
 def read_x_rays(case: PatientCase, stems: tuple[str, ...] = ("lateral_[0-9]",)) -> tuple[Pixels, ...]:
-    """Return lateral stills of the first level that has them, cut to squares; those of each stem by name."""
+    """Return lateral stills of the first level that has them, cut to squares as they are shown; each stem's by name."""
     from PIL import Image
 
     for level in case.levels:
@@ -353,9 +360,12 @@ def read_x_rays(case: PatientCase, stems: tuple[str, ...] = ("lateral_[0-9]",)) 
 
 
 def _square(picture: Pixels) -> Pixels:
+    from PIL import Image
+
     side = int(0.66 * min(picture.shape[:2]))
     top, left = (picture.shape[0] - side) // 2, (picture.shape[1] - side) // 2
-    return picture[top : top + side, left : left + side]
+    cut = Image.fromarray(picture).crop((left, top, left + side, top + side))
+    return np.asarray(cut.resize((X_RAY_PX, X_RAY_PX), Image.Resampling.LANCZOS))
 
 
 def _inside(theatre: Theatre, *, needles: bool, second: float = np.inf) -> None:
