@@ -26,6 +26,7 @@ from vertecast.core.parameters import data_file
 from vertecast.pipeline import extras, run_stages
 from vertecast.pipeline import run as run_module
 from vertecast.pipeline.case import Case, made_case, read_case
+from vertecast.pipeline.manifest import without_folders
 from vertecast.pipeline.phantom import CT, LABELS, PhantomCase, phantom_case
 from vertecast.pipeline.run import run_case
 from vertecast.pipeline.stage_store import STAGES, package_digest, require_mine
@@ -259,6 +260,29 @@ def test_killed_at_every_boundary_and_at_three_seeded_moments(patient: Path, tmp
         for extra in ("outcome.json", "export/bundle.fhir.json", "export/measurements.csv"):
             assert (out / extra).read_bytes() == (whole / extra).read_bytes(), f"{extra} after {when}"
         shutil.rmtree(out)
+
+
+def test_paths_typed_from_elsewhere_are_kept_whole_and_no_folder_is_in_what_two_runs_share(
+    whole: tuple[Path, Counts], patient: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder's report, made later and from elsewhere, finds the CT; a warning names a file, not where it lies."""
+    from vertecast.report.case_report_run import read_run_folder
+
+    folder = copied(whole, tmp_path)
+    monkeypatch.chdir(patient)
+    run_case(small(patient, ct=Path(CT), labels=Path(LABELS)), folder)
+    monkeypatch.chdir(tmp_path)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["run"]["paths"] == {"ct": str(patient / CT), "labels": str(patient / LABELS)}
+    assert read_run_folder(folder).input_path("ct") == (patient / CT, "")
+    assert contents(folder) == contents(whole[0])
+    assert without_folders([f"{patient / CT}: thick", "L2: thick"], {"ct": patient / CT}) == [
+        f"{CT}: thick",
+        "L2: thick",
+    ]
+    monkeypatch.chdir(patient.parent)
+    typed = Path(patient.name) / CT
+    assert without_folders([f"{typed}: thick", f"{patient / CT}: thick"], {"ct": typed}) == [f"{CT}: thick"]
 
 
 def test_two_runs_in_one_folder_are_refused(whole: tuple[Path, Counts], patient: Path, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The manifest: what a run read, used, wrote and skipped. Everything outside ``run`` is the same for the same case."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -62,15 +62,26 @@ class Record:
             "inputs": [{"role": role, "sha256": digest(path).sha256} for role, path in self.inputs.items()],
             "seed": self.seed,
             "parameters": merged_uses(self.uses),
-            "warnings": self.warnings,
+            "warnings": without_folders(self.warnings, self.inputs),
             "skipped": self.skipped,
             "outputs": [{"file": name, "holds": holds} for name, holds in sorted(outputs.items())],
             "run": {
                 "started": self._started.isoformat(timespec="seconds"),
-                "paths": {role: str(path) for role, path in self.inputs.items()},
+                "paths": {role: str(path.absolute()) for role, path in self.inputs.items()},
                 "stages": self.steps,
             },
         }
+
+
+def without_folders(sentences: Iterable[str], inputs: Mapping[str, Path]) -> list[str]:
+    """Return sentences that name an input by its file alone: its folder may hold a name, and differs by machine."""
+    folders = {str(one): path.name for path in inputs.values() for one in (path, path.absolute())}
+    kept = []
+    for sentence in sentences:
+        for folder in sorted(folders, key=len, reverse=True):
+            sentence = sentence.replace(folder, folders[folder])
+        kept.append(sentence)
+    return list(dict.fromkeys(kept))
 
 
 @dataclass(frozen=True, slots=True)

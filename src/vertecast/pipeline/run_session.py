@@ -10,7 +10,7 @@ from vertecast.core.levels import NOT_EVERYONE_HAS, Level
 from vertecast.core.observer import RunObserver
 from vertecast.core.provenance import digest, software_versions
 from vertecast.pipeline.case import Case
-from vertecast.pipeline.manifest import NOTICE, SCHEMA, Record
+from vertecast.pipeline.manifest import NOTICE, SCHEMA, Record, without_folders
 from vertecast.pipeline.measure import MeasuredCase, measure_images, read_images
 from vertecast.pipeline.planning_inputs import PlanningInputs, require_present
 from vertecast.pipeline.stage_store import Part
@@ -101,12 +101,12 @@ class Session:
             "inputs": [{"role": role, "sha256": sha} for role, sha in self.digests.items()],
             "seed": self.case.seed,
             "parameters": sorted(parameters.values(), key=lambda one: (one["name"], str(one["value"]), one["source"])),
-            "warnings": list(dict.fromkeys(sentence for part in parts for sentence in part.warnings)),
+            "warnings": without_folders((one for part in parts for one in part.warnings), self.paths),
             "skipped": list(skipped.values()),
             "outputs": [{"file": name, "holds": holds[name]} for name in sorted(holds)],
             "run": {
                 "started": self._started.isoformat(timespec="seconds"),
-                "paths": {role: str(path) for role, path in self.paths.items()},
+                "paths": {role: str(path.absolute()) for role, path in self.paths.items()},
                 "compile_seconds": round(compile_seconds, 2),
                 "stages": [self._taken(name, part) for name, part in self.parts.items()],
             },
