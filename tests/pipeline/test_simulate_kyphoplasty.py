@@ -84,7 +84,6 @@ def test_a_lift_is_simulated_and_written(planned: Path, tmp_path: Path) -> None:
     [
         (("--procedure", "kyphoplasty", "--tool", "nothing"), "is not in the catalogue"),
         (("--procedure", "kyphoplasty", "--no-stop", "nothing"), "stop rule 'nothing'"),
-        (("--procedure", "kyphoplasty", "--resume"), "cannot be resumed"),
         (("--procedure", "vertebroplasty"), "was planned for kyphoplasty"),
         (("--procedure", "vertebroplasty", "--balloon-ml", "2"), "uses no cavity tool"),
         (("--procedure", "surgery"), "cannot be simulated"),

@@ -199,7 +199,7 @@ def _simulate(session: Session) -> None:
             sealed=case.seal,
             voxel_mm=case.voxel_mm,
             seed=case.seed,
-            resume=session.resume and not lifts,
+            resume=session.resume,
             tool=case.tool if lifts else None,
             balloon_ml=case.balloon_ml if lifts else None,
         ),

@@ -29,6 +29,7 @@ from vertecast.procedure.cement import DEFAULT_CEMENT, choose_cement
 from vertecast.procedure.cure import load_cure
 from vertecast.procedure.fractured import load_fractured
 from vertecast.procedure.kyphoplasty import LiftTask, kyphoplasty, lift_finished
+from vertecast.procedure.kyphoplasty_store import KyphoplastyStore
 from vertecast.procedure.needle import Needle
 from vertecast.procedure.regions import Route
 from vertecast.procedure.site import Site, make_site
@@ -61,7 +62,7 @@ class SimulateCase:
     rules_off : stop rules that are switched off
     sealed : routes that are closed on purpose
     seed : of veins and shell
-    resume : go on with the state that a broken run left in the folder; not with a cavity tool
+    resume : go on with the state that a broken run left in the folder, if it left one
     tool : cavity tool of the catalogue; the plan's when None
     balloon_ml : volume pushed into each tool; the plan's proposal when None
     """
@@ -143,7 +144,7 @@ def simulate_case(case: SimulateCase, observer: Observer = SILENT, measured: Mea
         outputs = write_simulation(state, practice, (volume, case.stills), staging, record, labels)
         document = json.loads((staging / SIMULATION).read_text(encoding="utf-8"))
         write_json(staging / MANIFEST, continued_manifest(manifest, record.manifest(outputs)))
-    (case.folder / STATE).unlink(missing_ok=True)
+    KyphoplastyStore(case.folder / STATE, "").forget()
     return Simulated(state, tasks, practice, document)
 
 
@@ -298,10 +299,8 @@ def _run(
 
 
 def _lifts(case: SimulateCase) -> bool:
-    """Tell whether the procedure has a cavity tool; refuse what such a one cannot do."""
+    """Tell whether the procedure has a cavity tool; refuse one where it has none."""
     lifts = case.procedure in PROCEDURES
-    if lifts and case.resume:
-        raise InputError(f"a {case.procedure} cannot be resumed: its cavity is not kept; run it again without --resume")
     if not lifts and (case.tool is not None or case.balloon_ml is not None):
         raise InputError(f"a {case.procedure} uses no cavity tool; leave --tool and --balloon-ml out")
     return lifts
@@ -328,10 +327,15 @@ def _run_lifts(
     def draw(site: Site) -> Bed:
         return draw_bed(site, case.seed + 1000 * site.level.rank, sealed=_routes(case.sealed))
 
+    store = KyphoplastyStore(case.folder / STATE, _key(case, record))
+    start = store.restored(beds, lifts, draw) if case.resume else None
+    if start is None:
+        store.forget()
     with record.stage("Simulating the procedure"):
-        state = kyphoplasty(beds, lifts, practice, draw, observer=record.observer)
+        state = kyphoplasty(beds, lifts, practice, draw, observer=record.observer, going=(start, store.keep))
     if not lift_finished(state, lifts, practice, draw):
-        raise InputError("the simulation was cancelled; a kyphoplasty's cavity is not kept, so run it again")
+        store.keep(state)
+        raise InputError(f"the simulation was cancelled; {store.path} holds its state, go on with --resume")
     for level in state.levels.values():
         if level.lift is not None:
             record.uses.extend(level.lift.uses)
@@ -350,6 +354,7 @@ def _key(case: SimulateCase, record: Record) -> str:
     parts = {
         "inputs": {role: digest(path).sha256 for role, path in record.inputs.items()},
         "plan": digest(case.folder / "plan.json").sha256,
+        "prior": [digest(path).sha256 for path in (case.prior_ct, case.prior_labels) if path is not None],
         "software": software_versions()["vertecast"],
         "case": {
             name: str(getattr(case, name))

@@ -16,7 +16,7 @@ from vertecast.procedure.cure import cure
 from vertecast.procedure.deflate import deflate, let_go_seconds
 from vertecast.procedure.events import Datum, EventKind
 from vertecast.procedure.fractured import FracturedLevel
-from vertecast.procedure.inflate import BalloonStop, Inflation, inflate
+from vertecast.procedure.inflate import Inflation, inflate
 from vertecast.procedure.inject import Injection
 from vertecast.procedure.lift import STEPS, Lift, begin_lift, lie_down
 from vertecast.procedure.lift_measure import rise
@@ -25,7 +25,7 @@ from vertecast.procedure.needle import Needle, require_tip_in_bone
 from vertecast.procedure.site import Site
 from vertecast.procedure.state import State
 from vertecast.procedure.tools import contains_cement, place_tool
-from vertecast.procedure.vertebroplasty import LevelTask, Practice, Step, injection_steps, run_steps
+from vertecast.procedure.vertebroplasty import Keep, LevelTask, Practice, Step, injection_steps, run_steps
 
 DEFAULT_TOOL = "xpander-15/3"
 Draw = Callable[[Site], Bed]
@@ -65,14 +65,17 @@ def kyphoplasty(
     draw: Draw,
     *,
     observer: Observer = SILENT,
+    going: tuple[State | None, Keep | None] = (None, None),
 ) -> State:
-    """Run a whole kyphoplasty: access, lift, let go, fill, cure.
+    """Run a whole kyphoplasty: access, lift, let go, fill, cure; or go on with one.
 
     Parameters
     ----------
     beds : by level, before the balloon
     tasks : in the order of treatment
     draw : makes the bed that the cement meets from the site after the balloon
+    going : a state that an earlier run left, whose finished steps are not done again; and what is called with the state
+        after every step, so that it can be saved
 
     Raises
     ------
@@ -90,7 +93,11 @@ def kyphoplasty(
         for needle in task.cement.needles:
             require_tip_in_bone(needle, beds[task.level].site)
             place_tool(task.tool, needle, task.fractured, settings)
-    return run_steps(State.before(beds), kyphoplasty_steps(tasks, practice, draw), observer)
+    start, keep = going
+    state = State.before(beds) if start is None else start
+    if any(event.kind is EventKind.CANCELLED for event in state.events):
+        state = state.with_event(EventKind.RESUMED)  # a killed run left no trace of its end, and ends as if unbroken
+    return run_steps(state, kyphoplasty_steps(tasks, practice, draw), observer, keep)
 
 
 def kyphoplasty_steps(tasks: Sequence[LiftTask], practice: Practice, draw: Draw) -> dict[str, Step]:
@@ -100,9 +107,9 @@ def kyphoplasty_steps(tasks: Sequence[LiftTask], practice: Practice, draw: Draw)
         for needle in task.cement.needles:
             steps[f"access {task.level} {needle.side}"] = _access_step(task.level, needle)
     for number, task in enumerate(tasks):
-        steps[f"place {task.level}"] = _place_step(task)
-        steps[f"inflate {task.level}"] = _inflate_step(task)
-        steps[f"deflate {task.level}"] = _deflate_step(task, draw)
+        steps[f"place {task.level}"] = _whole(_place_step(task), task.level)
+        steps[f"inflate {task.level}"] = _whole(_inflate_step(task), task.level)
+        steps[f"deflate {task.level}"] = _whole(_deflate_step(task, draw), task.level)
         pause = practice.injection.level_change if number else 0.0
         steps |= injection_steps(task.cement, practice, pause=pause)
         if contains_cement(task.tool):
@@ -146,14 +153,29 @@ def _cure_step(level: Level, practice: Practice) -> Step:
     return step
 
 
+def _whole(step: Step, level: Level) -> Step:
+    """Return a step that is done to its end or leaves nothing of itself, so that it can be done again."""
+
+    def whole(state: State, observer: Observer) -> State:
+        after = step(state, observer)
+        return state.with_event(EventKind.CANCELLED, level) if observer.cancelled() else after
+
+    return whole
+
+
+def hung_lift(task: LiftTask) -> Lift:
+    """Return the tools of a task in its level, still without load."""
+    settings = load_balloon().values
+    tools = tuple(place_tool(task.tool, n, task.fractured, settings) for n in task.cement.needles)
+    return begin_lift(task.fractured, tools, settings=settings)
+
+
 def _place_step(task: LiftTask) -> Step:
     """Put the tools in and let the load of the prone patient act."""
 
     def step(state: State, observer: Observer) -> State:
-        settings = load_balloon().values
-        tools = tuple(place_tool(task.tool, n, task.fractured, settings) for n in task.cement.needles)
-        lift = lie_down(begin_lift(task.fractured, tools, settings=settings), observer=observer)
-        for tool, volume in zip(tools, lift.volumes, strict=True):
+        lift = lie_down(hung_lift(task), observer=observer)
+        for tool, volume in zip(lift.tools, lift.volumes, strict=True):
             data: dict[str, Datum] = {"tool": tool.name, "cavity_ml": volume / 1000.0}
             state = state.with_event(EventKind.BALLOON_PLACED, task.level, tool.side, data)
         if "standing" in lift.moments:
@@ -186,10 +208,7 @@ def _inflate_step(task: LiftTask) -> Step:
         state = state.with_time(begun + lift.seconds)
         for side, why in lift.ended.items():
             state = state.with_event(EventKind.STOP, task.level, side, {"reason": why})
-        state = _with(state, task, replace(lift, began=begun))
-        if BalloonStop.CANCELLED.value in lift.ended.values():
-            state = state.with_event(EventKind.CANCELLED, task.level)
-        return state
+        return _with(state, task, replace(lift, began=begun))
 
     return step
 
