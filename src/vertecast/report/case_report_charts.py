@@ -67,11 +67,12 @@ def line_chart(lines: Sequence[Line], across: str, marks: Sequence[Marked] = (),
         parts += _vertical_axis(ticks, level, mine, right=right, colours=[COLOURS[shown.index(one)] for one in mine])
         for line in mine:
             parts += _path(line, place, level, COLOURS[shown.index(line)])
-    for tick in _ticks(low, high, inside=True):
+    across_ticks = _ticks(low, high, inside=True)
+    for tick in across_ticks:
         parts.append(
             f'<line stroke="#39434c" x1="{place(tick):.1f}" x2="{place(tick):.1f}" y1="{bottom}" y2="{bottom + 4}"/>'
         )
-        parts.append(_text(place(tick), bottom + 17, _said(tick, (low, high)), "middle"))
+        parts.append(_text(place(tick), bottom + 17, _said(tick, across_ticks), "middle"))
     parts.append(f'<line stroke="#39434c" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{bottom}" y2="{bottom}"/>')
     parts.append(_text((_LEFT + _WIDTH - _RIGHT) / 2, height - 8, across, "middle"))
     parts += _marks(marks, place, bottom)
@@ -184,10 +185,15 @@ class _Scale:
         return self._start + self._slope * (value - self._low)
 
 
-def _said(tick: float, ends: Sequence[float]) -> str:
-    """Return a tick's number with the decimals that its scale needs."""
-    width = (max(ends) - min(ends)) or 1.0
-    return fixed(tick, max(0, 1 - math.floor(math.log10(width))))
+def _said(tick: float, ticks: Sequence[float]) -> str:
+    """Return a tick's number with the decimals that tell all ticks apart from their neighbours exactly.
+
+    >>> _said(5.25, [5.25, 5.5]), _said(5.0, [0.0, 5.0]), _said(20.0, [0.0, 20.0])
+    ('5.25', '5', '20')
+    """
+    width = (max(ticks) - min(ticks)) or 1.0
+    exact = (p for p in range(6) if all(abs(round(one, p) - one) < 1e-6 * width for one in ticks))
+    return fixed(tick, next(exact, 6))
 
 
 def _ticks(low: float, high: float, *, inside: bool = False) -> list[float]:

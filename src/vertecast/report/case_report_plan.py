@@ -15,6 +15,8 @@ from vertecast.report.case_report_words import (
     with_unit,
 )
 
+_BEYOND_MM = 400.0
+
 
 def plan_section(run: RunFolder, view: list[Block]) -> Section:
     """Return the chosen plan of each level, its alternatives, and what surrounds the operation.
@@ -103,7 +105,7 @@ def _folded(one: Document, plans: list[Document]) -> list[Block]:
             str(n["side"]),
             spoken(g["gate"]),
             "passed" if g["passed"] else "failed",
-            _mm(g.get("room_mm")),
+            _room(g.get("room_mm")),
             g.get("note") or "",
         )
         for n in (plans[0]["needles"] if plans else [])
@@ -120,6 +122,11 @@ def _folded(one: Document, plans: list[Document]) -> list[Block]:
         table = Table(("Side", "Approach", "Target", "Why"), refused)
         blocks.append(Folded("Approaches that were refused", [table]))
     return blocks
+
+
+def _room(value: Any) -> str:
+    """Return the room that a test leaves; what lies beyond any body is not in the image at all."""
+    return "none near" if value is not None and float(value) > _BEYOND_MM else _mm(value)
 
 
 def _volumes(volumes: Document) -> list[Block]:
