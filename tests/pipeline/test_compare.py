@@ -52,9 +52,9 @@ def test_figures_differences_and_what_one_run_lacks(tmp_path: Path) -> None:
     assert pairs["leaked"].difference == pytest.approx(-0.375)
     assert pairs["robustness of the path"].difference == 0
     assert pairs["procedure"].difference is None
-    assert pairs["middle gained, let go"].first is None
-    assert pairs["middle gained, let go"].second is not None
-    assert pairs["middle gained, let go"].second.value == 3.25
+    assert pairs["endplates apart, let go"].first is None
+    assert pairs["endplates apart, let go"].second is not None
+    assert pairs["endplates apart, let go"].second.value == 3.25
     document = found.as_json()
     jsonschema.validate(document, read_schema("comparison"))
     with pytest.raises(jsonschema.ValidationError):

@@ -160,9 +160,14 @@ def by_population(
     low, high = low - error * abs(low), high + error * abs(high)
     if own is None:
         return Measured.unknown(
-            f"body {person.missing} not given; over the usual range of the population {low:.3g} to {high:.3g}"
+            f"body {person.missing} not given; over the usual range of the population {_plain(low)} to {_plain(high)}"
         )
     return Measured(own, min(low, own), max(high, own), method)
+
+
+def _plain(value: float) -> str:
+    """Return three significant figures without a power of ten."""
+    return f"{float(f'{value:.3g}'):.10g}"
 
 
 def _place(level: Level) -> int:

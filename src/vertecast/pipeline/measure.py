@@ -121,7 +121,7 @@ def measure_prior(labels: Path | None, ct: Path | None, dialect: str, record: Re
     if labels is None:
         return None
     with record.stage("Measuring the earlier CT"):
-        return measure_spine(read_labels(labels, dialect=dialect), read_volume(ct) if ct else None)
+        return measure_spine(read_labels(labels, dialect=dialect), read_volume(ct) if ct else None, details=False)
 
 
 def _draw(

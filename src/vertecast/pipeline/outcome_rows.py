@@ -9,6 +9,7 @@ from typing import Any
 from vertecast.core.errors import InputError
 
 DOCUMENTS = ("plan", "simulation", "outcome")
+_GAINED = ("anterior", "middle")
 Documents = Mapping[str, Mapping[str, Any]]
 
 
@@ -71,6 +72,8 @@ def level_figures(documents: Documents, level: str) -> list[Figure]:
         figures += _done(done)
     if outcome:
         figures += _came_of_it(outcome)
+    elif done:
+        figures += _risen(done)
     return figures
 
 
@@ -88,7 +91,7 @@ def _planned(plan: Mapping[str, Any]) -> list[Figure]:
 
 def _done(done: Mapping[str, Any]) -> list[Figure]:
     heat = done.get("heat") or {}
-    figures = [
+    return [
         Figure("cement injected", "mL", sum(done.get("injected_ml", {}).values())),
         Figure("leaked", "mL", sum(done.get("leaked_ml", {}).values()), 2),
         Figure("body filled", "%", done.get("fill_of_body_percent"), 0),
@@ -96,10 +99,15 @@ def _done(done: Mapping[str, Any]) -> list[Figure]:
         Figure("hottest cement", "°C", heat.get("cement_peak_degc"), 0),
         Figure("hottest at the canal", "°C", heat.get("canal_peak_degc")),
     ]
+
+
+def _risen(done: Mapping[str, Any]) -> list[Figure]:
+    """Return how far the endplates came apart, where no assessment tells the heights."""
+    figures = []
     moments = (done.get("lift") or {}).get("moments") or {}
     for name, moment in (("inflated", "inflated"), ("let go", "deflated")):
         if moment in moments:
-            figures.append(Figure(f"middle gained, {name}", "mm", moments[moment]["rise_mm"]["middle"]))
+            figures.append(Figure(f"endplates apart, {name}", "mm", moments[moment]["rise_mm"]["middle"]))
     return figures
 
 
@@ -113,8 +121,9 @@ def _came_of_it(outcome: Mapping[str, Any]) -> list[Figure]:
             figures.append(Figure(f"{name} {arm}", unit, None if value is None else value / 1000))
     for arm in ("fractured", "after"):
         figures.append(Figure(f"wedge {arm}", "°", _value((shape.get("wedge_angle_deg") or {}).get(arm))))
-    for place in ("anterior", "middle"):
-        figures.append(Figure(f"height kept, {place}", "mm", _value((shape.get("height_kept_mm") or {}).get(place))))
+    for name in ("regained", "kept"):
+        gained = shape.get(f"height_{name}_mm") or {}
+        figures += [Figure(f"height {name}, {place}", "mm", _value(gained.get(place))) for place in _GAINED]
     for neighbour, one in (outcome.get("adjacent_levels") or {}).items():
         change = (one.get("change_by_cement_percent") or {}).get("disc_pressure")
         figures.append(Figure(f"disc at {neighbour}, by cement", "%", _value(change)))

@@ -226,7 +226,7 @@ def _cleft(cleft: Cleft | None, kind: CleftKind) -> tuple[Presence, str]:
 def _new(findings: AcuityFindings, recent_months: float) -> tuple[Presence, str]:
     prior = findings.prior
     if prior is None:
-        return Presence.UNKNOWN, "no earlier CT was given"
+        return Presence.UNKNOWN, "no earlier CT with its date was given"
     recent = prior.months_before <= recent_months
     detail = f"earlier CT {prior.months_before:.1f} months before"
     if prior.was_fractured and prior.is_lower is None:
@@ -240,7 +240,7 @@ def _new(findings: AcuityFindings, recent_months: float) -> tuple[Presence, str]
 def _unchanged(findings: AcuityFindings) -> tuple[Presence, str]:
     prior = findings.prior
     if prior is None:
-        return Presence.UNKNOWN, "no earlier CT was given"
+        return Presence.UNKNOWN, "no earlier CT with its date was given"
     detail = f"earlier CT {prior.months_before:.1f} months before"
     if not prior.was_fractured:
         return Presence.ABSENT, f"{detail} shows no fracture"

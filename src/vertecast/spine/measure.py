@@ -117,6 +117,7 @@ def measure_spine(
     calibration: HuCalibration | None = None,
     prior: SpineMeasurement | None = None,
     observer: Observer = SILENT,
+    details: bool = True,
 ) -> SpineMeasurement:
     """Measure every labelled vertebra.
 
@@ -127,6 +128,7 @@ def measure_spine(
     calibration : turns HU into mg/mm³ K2HPO4-equivalent; without it density in mg/cm³ stays unknown
     prior : the same patient measured on an earlier CT; the best reference for height loss
     observer : told which level is being measured
+    details : whether density, clefts, canal and pedicles are measured too; a ``prior`` needs the shape alone
 
     Raises
     ------
@@ -143,7 +145,7 @@ def measure_spine(
     settings, rules = Settings.shipped(), _Rules.shipped()
     ct = None if volume is None else canonical_volume(volume)
     pieces = cut_pieces(canonical_labels(labels), settings.integrity)
-    found = _looked_at(pieces, ct, calibration, settings, observer)
+    found = _looked_at(pieces, (ct, calibration), settings, observer, details=details)
     if all(one.geometry is None for one in found.values()):
         reasons = "; ".join(f"{level}: {one.reason}" for level, one in found.items())
         raise GeometryError(f"no label could be measured as a vertebra ({reasons}); check the labels and their dialect")
@@ -152,10 +154,11 @@ def measure_spine(
 
 def _looked_at(
     pieces: Mapping[Level, Piece],
-    volume: Volume | None,
-    calibration: HuCalibration | None,
+    seen: tuple[Volume | None, HuCalibration | None],
     settings: Settings,
     observer: Observer,
+    *,
+    details: bool,
 ) -> dict[Level, _Found]:
     """First pass, two vertebrae at a time: each is measured by itself, so the result knows nothing of the order."""
     observer.begin("Measuring vertebrae", len(pieces))
@@ -163,7 +166,7 @@ def _looked_at(
     pool = ThreadPoolExecutor(_AT_ONCE)
     try:
         waiting = {
-            level: pool.submit(_look_at, piece, _axis(pieces, level), volume, calibration, settings)
+            level: pool.submit(_look_at, piece, _axis(pieces, level), *seen, settings, details=details)
             for level, piece in pieces.items()
         }
         for level, one in waiting.items():
