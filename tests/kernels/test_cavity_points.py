@@ -138,6 +138,18 @@ def test_compression_makes_points_denser():
     np.testing.assert_array_equal(end.mass, points.mass)
 
 
+def test_points_change_octant_only_when_they_may():
+    points, _ = points_of()
+    du = np.zeros((3, *[n + 1 for n in SHAPE]))
+    du[0] = 0.3 * SPACING[0]
+    gone, kept = travelled(points, du, SPACING), travelled(points, du, SPACING, hop=False)
+    np.testing.assert_array_equal(gone.place, kept.place)
+    np.testing.assert_array_equal(kept.lattice, points.lattice)
+    np.testing.assert_array_equal(gone.lattice - points.lattice, np.array([[1], [0], [0]]) * np.ones(points.count))
+    later = travelled(kept, 0.0 * du, SPACING)
+    np.testing.assert_array_equal(later.lattice, gone.lattice)
+
+
 def test_refusals():
     density = np.full(SHAPE, 0.2)
     flat = np.zeros(SHAPE)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from vertecast.kernels.brick_modes import Integration
 from vertecast.kernels.bricks import BrickMesh
-from vertecast.kernels.cavity_law import GAP, principal
-from vertecast.kernels.cavity_nearest import nearest, nearest_tangent
+from vertecast.kernels.cavity_law import GAP, principal_in
+from vertecast.kernels.cavity_nearest import nearest_in, nearest_tangent
 from vertecast.kernels.gauss import GaussPasses, RankOneTangent
 
 Array = NDArray[np.float64]
@@ -102,11 +102,11 @@ def full_tangent(strain, opens, rank_one, kappa, material, law, values):  # type
     """Write the tangent (8, 21, m) of elements at their total strains (8, 6, m); see :func:`gap_tangent`."""
     count = strain.shape[2]
     for k in prange((count + _BLOCK - 1) // _BLOCK):
-        m = np.empty((6, 6))
+        room = np.empty((6, 6)), np.empty(6), np.empty((3, 3)), np.empty((3, 3)), np.empty((3, 3)), np.empty((8, 3))
         for j in range(k * _BLOCK, min((k + 1) * _BLOCK, count)):
             for q in range(8):
                 if opens[q, j]:
-                    _open_point(strain[q, :, j], kappa[q, j], material[:, j], law, m, values[q, :, j])
+                    _open_point(strain[q, :, j], kappa[q, j], material[:, j], law, room, values[q, :, j])
                 else:
                     _closed_point(rank_one[q, :, j], values[q, :, j])
 
@@ -127,14 +127,14 @@ def _closed_point(rank_one, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _open_point(strain, kappa, material, law, m, out):  # type: ignore[no-untyped-def]
-    e6, e, axes = np.empty(6), np.empty(3), np.empty((3, 3))
-    s, o, d, w, shear = np.empty(3), np.empty(3), np.empty((3, 3)), np.empty((3, 3)), np.empty(3)
+def _open_point(strain, kappa, material, law, room, out):  # type: ignore[no-untyped-def]
+    m, e6, axes, d, w, lines = room
+    e, s, o, shear = lines[0], lines[1], lines[2], lines[3]
     lame, mu, part = material[0], material[1], material[4]
     for i in range(3):
         e6[i], e6[3 + i] = strain[i], 0.5 * strain[3 + i]
-    principal(e6, e, axes)
-    g, held = nearest(e, lame, mu, material[2], material[3], kappa, law, s, o)
+    principal_in(e6, e, axes, d)
+    g, held = nearest_in(e, lame, mu, material[2], material[3], kappa, law, s, o, lines[4:])
     nearest_tangent(s, g, held, lame, mu, material[2], kappa, law, d, w)
     opening = o[0] + o[1] + o[2]
     for i in range(3):

@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numba import njit, prange
 
-from vertecast.kernels.cavity_nearest import nearest
+from vertecast.kernels.cavity_nearest import nearest_in
 from vertecast.kernels.foam_points import BLOCK, effective_yield, flow_multiplier, softened
 
 GAP = 1e-2
@@ -23,7 +23,12 @@ tangent is regular. It begins anew at each increment and is gone when nothing mo
 @njit(cache=True)
 def principal(s, values, axes):  # type: ignore[no-untyped-def]
     """Write the principal values of the symmetric tensor ``s`` (Voigt), falling, and their axes by column."""
-    a = np.empty((3, 3))
+    principal_in(s, values, axes, np.empty((3, 3)))
+
+
+@njit(cache=True)
+def principal_in(s, values, axes, a):  # type: ignore[no-untyped-def]
+    """Do what :func:`principal` does in a given (3, 3) array."""
     a[0, 0], a[1, 1], a[2, 2] = s[0], s[1], s[2]
     a[1, 2] = a[2, 1] = s[3]
     a[0, 2] = a[2, 0] = s[4]
@@ -120,27 +125,34 @@ def _split(e, bulk, shear, s):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def may_open(a, p, s, tension):  # type: ignore[no-untyped-def]
-    """Tell whether the largest principal stress exceeds the cut-off; ``s`` deviatoric, ``a`` = sigma_e**2."""
-    if not tension < np.inf or p + 2.0 / 3.0 * math.sqrt(a) <= tension:
-        return False
-    t, axes = np.empty(3), np.empty((3, 3))
-    principal(s, t, axes)
-    return t[0] + p > tension
+def room_of_point():  # type: ignore[no-untyped-def]
+    """Make what :func:`open_point` and :func:`may_open` work in: arrays made at every point take most of the time."""
+    return np.empty((3, 3)), np.empty((3, 3)), np.empty(6), np.empty((3, 3)), np.empty((4, 3))
 
 
 @njit(cache=True)
-def open_point(e, material, kappa, law, stress, gap, flow):  # type: ignore[no-untyped-def]
+def may_open(a, p, s, tension, room):  # type: ignore[no-untyped-def]
+    """Tell whether the largest principal stress exceeds the cut-off; ``s`` deviatoric, ``a`` = sigma_e**2."""
+    if not tension < np.inf or p + 2.0 / 3.0 * math.sqrt(a) <= tension:
+        return False
+    if p + math.sqrt(a) / 3.0 > tension:  # it lies between a third and two thirds of sigma_e above the mean
+        return True
+    principal_in(s, room[3][0], room[0], room[1])
+    return room[3][0, 0] + p > tension
+
+
+@njit(cache=True)
+def open_point(e, material, kappa, law, stress, gap, flow, room):  # type: ignore[no-untyped-def]
     """Write stress, opening and plastic flow (6, Voigt) of a point with a gap; return the flow multiplier.
 
     ``material`` (4,): lambda, mu, yield stress, cut-off. Flow and opening have engineering shear.
     """
-    e6, values, axes = np.empty(6), np.empty(3), np.empty((3, 3))
+    axes, e6 = room[0], room[2]
+    values, t, o = room[3][0], room[3][1], room[3][2]
     for i in range(3):
         e6[i], e6[3 + i] = e[i], 0.5 * e[3 + i]
-    principal(e6, values, axes)
-    t, o = np.empty(3), np.empty(3)
-    g, _ = nearest(values, material[0], material[1], material[2], material[3], kappa, law, t, o)
+    principal_in(e6, values, axes, room[1])
+    g, _ = nearest_in(values, material[0], material[1], material[2], material[3], kappa, law, t, o, room[4])
     mean = (t[0] + t[1] + t[2]) / 3.0
     alpha2 = law[0] * law[0]
     for i in range(6):
@@ -174,7 +186,7 @@ def respond(strain, before, kappa, weight, material, law, stress, tangent, opens
 def _respond_block(first, strain, before, kappa, weight, material, law, stress, tangent, opens):  # type: ignore[no-untyped-def]
     alpha2 = law[0] * law[0]
     c = 1.0 + alpha2 / 9.0
-    s, e, gap, flow = np.empty(6), np.empty(6), np.empty(6), np.empty(6)
+    s, e, gap, flow, room = np.empty(6), np.empty(6), np.empty(6), np.empty(6), room_of_point()
     for q in range(8):
         for j in range(first, min(first + BLOCK, weight.shape[0])):
             part = weight[j]
@@ -195,8 +207,8 @@ def _respond_block(first, strain, before, kappa, weight, material, law, stress, 
                     s[i] /= a1
                 a /= a1 * a1
                 b /= a2 * a2
-            if may_open(a, p, s, tension):
-                open_point(e, material[:, j], kappa[q, j], law, s, gap, flow)
+            if may_open(a, p, s, tension, room):
+                open_point(e, material[:, j], kappa[q, j], law, s, gap, flow, room)
                 for i in range(6):
                     gap[i] -= before[q, i, j]
                 volume = gap[0] + gap[1] + gap[2]
@@ -244,7 +256,7 @@ def _advance_block(first, strain, before, kappa, weight, material, law, jam, ene
     alpha2 = law[0] * law[0]
     c = 1.0 + alpha2 / 9.0
     s, e, old = np.empty(6), np.empty(6), np.empty(6)
-    gap, flow, was, axes = np.empty(6), np.empty(6), np.empty(6), np.empty((3, 3))
+    gap, flow, was, axes, room = np.empty(6), np.empty(6), np.empty(6), np.empty((3, 3)), room_of_point()
     last = min(first + BLOCK, weight.shape[0])
     energy[:, first:last] = 0.0
     for q in range(8):
@@ -268,9 +280,9 @@ def _advance_block(first, strain, before, kappa, weight, material, law, jam, ene
                 for i in range(6):
                     s[i] /= a1
                     flow[i] = g * (1.5 * s[i] + alpha2 * p / 3.0 if i < 3 else 3.0 * s[i])
-            if may_open(a, p, s, tension):
+            if may_open(a, p, s, tension, room):
                 open_ = True
-                g = open_point(e, material[:, j], kappa[q, j], law, s, gap, flow)
+                g = open_point(e, material[:, j], kappa[q, j], law, s, gap, flow, room)
                 p = (s[0] + s[1] + s[2]) / 3.0
                 for i in range(3):
                     s[i] -= p

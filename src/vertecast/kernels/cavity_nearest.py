@@ -23,8 +23,14 @@ def nearest(e, lame, mu, strength, tension, kappa, law, t, o):  # type: ignore[n
     Returns the flow multiplier, and how many directions, from the largest strain on, are at the cut-off. The
     ellipse's size follows ``kappa`` as in :mod:`foam_points`.
     """
+    return nearest_in(e, lame, mu, strength, tension, kappa, law, t, o, np.empty((4, 3)))
+
+
+@njit(cache=True)
+def nearest_in(e, lame, mu, strength, tension, kappa, law, t, o, room):  # type: ignore[no-untyped-def]
+    """Do what :func:`nearest` does in a given (4, 3) ``room``: making arrays at every point takes most of the time."""
     first, second, third = _falling(e)
-    trial, found, gap, rate = np.empty(3), np.empty(3), np.zeros(3), np.empty(3)
+    trial, found, gap, rate = room[0], room[1], room[2], room[3]
     volume = e[0] + e[1] + e[2]
     trial[0] = lame * volume + 2.0 * mu * e[first]
     trial[1] = lame * volume + 2.0 * mu * e[second]

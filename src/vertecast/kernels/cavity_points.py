@@ -35,6 +35,7 @@ class MaterialPoints:
     torn : (n,), largest opening so far, strain: root of gap : gap
     damage : (n,), 0-1, the caller's; carried unchanged
     label : (n,), the caller's; carried unchanged
+    lattice : (3, n), octant that each belongs to: where it lies, but for moves that only restore a balance
     """
 
     place: Array
@@ -46,6 +47,7 @@ class MaterialPoints:
     torn: Array
     damage: Array
     label: NDArray[np.integer]
+    lattice: NDArray[np.int32]
 
     @property
     def count(self) -> int:
@@ -82,6 +84,7 @@ def seeded(
         torn=np.zeros(volume.size),
         damage=damage[voxel].astype(float),
         label=label[voxel].astype(np.int16),
+        lattice=np.stack(at).astype(np.int32),
     )
 
 
@@ -100,10 +103,10 @@ class Homes:
 
 
 def homes(points: MaterialPoints, mesh: BrickMesh) -> Homes:
-    """Find each point's voxel and octant."""
+    """Return each point's voxel and octant."""
     packed = np.full(mesh.shape, -1, dtype=np.int64)
     packed[mesh.mask] = np.arange(mesh.count)
-    octants = np.floor(points.place / (0.5 * np.reshape(mesh.spacing, (3, 1)))).astype(np.int64)
+    octants = points.lattice.astype(np.int64)
     inside = np.all((octants >= 0) & (octants < 2 * np.reshape(mesh.shape, (3, 1))), axis=0)
     octants[:, ~inside] = 0
     voxel = octants // 2
@@ -241,12 +244,21 @@ def changed(points: MaterialPoints, homes_: Homes, before: Carried, after: Carri
     return replace(points, stress=stress, gap=gap, kappa=np.maximum(kappa, 0.0), torn=torn)
 
 
-def travelled(points: MaterialPoints, du: Array, spacing: tuple[float, float, float]) -> MaterialPoints:
-    """Return the points after the displacement ``du`` (3, *nodes), mm: moved, turned, and their volume changed."""
+def travelled(
+    points: MaterialPoints, du: Array, spacing: tuple[float, float, float], *, hop: bool = True
+) -> MaterialPoints:
+    """Return the points after the displacement ``du`` (3, *nodes), mm: moved, turned, and their volume changed.
+
+    Without ``hop`` they stay with their octants, for a small move: each that changes takes its stress along at once,
+    and half a percent of them leave a tenth of the forces out of balance.
+    """
     place, volume = points.place.copy(), points.volume.copy()
     stress, gap = points.stress.copy(), points.gap.copy()
     travel(place, stress, gap, volume, np.ascontiguousarray(du), np.asarray(spacing, dtype=float))
-    return replace(points, place=place, stress=stress, gap=gap, volume=volume)
+    if not hop:
+        return replace(points, place=place, stress=stress, gap=gap, volume=volume)
+    lattice = np.floor(place / (0.5 * np.reshape(spacing, (3, 1)))).astype(np.int32)
+    return replace(points, place=place, stress=stress, gap=gap, volume=volume, lattice=lattice)
 
 
 @njit(cache=True, parallel=True)

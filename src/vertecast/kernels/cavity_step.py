@@ -27,17 +27,24 @@ Array = NDArray[np.float64]
 
 _FIRST = 0.05  # share of the full step to begin with: the way from elastic to crushed is then followed
 _SLOW = 0.8  # of the imbalance before above which a correction counts as useless
+_LOOSE = (
+    0.3  # relative residual of the first linear solves: far from balance gaps open and close, tight ones do not pay
+)
 _WHOLE = 0.999  # share of material above which no wall cuts a voxel
 _TOUCH = 1e-3  # share of its fluid by which a cavity may be too small before it is steered again
 
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """One increment's end: fluid volumes where they are steered, pressures where not (NaN elsewhere), load."""
+    """One increment's end: fluid volumes where they are steered, pressures where not (NaN elsewhere), load.
+
+    ``rests``: nothing is to move but what is out of balance, and points keep their octants.
+    """
 
     volumes: Array
     pressures: Array
     load: float
+    rests: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,6 +157,7 @@ def slots_of(problem: CavityProblem, state: CavityState, body: CutBody) -> tuple
     at = homes(points, mesh)
     material = cell_constants(problem.constants, at, points, mesh)
     carried = state.leftover.added(mesh, slot_means(at, points, mesh, body.weight > _WHOLE))
+    carried.gap[:, :, np.isinf(material[3])] = 0.0  # what cannot open would pull with the gap of its neighbours
     return SlotState(carried.strain(material), carried.gap, np.zeros_like(carried.kappa), material), carried, at
 
 
@@ -258,7 +266,7 @@ def settled(problem: CavityProblem, state: CavityState, control: WalkControl) ->
     pressures = np.where(held, state.pressures, np.nan)
     best, spent = (state, np.inf), 0
     while True:
-        target = Target(np.array(state.fluids(problem.spacing)), pressures, state.load)
+        target = Target(np.array(state.fluids(problem.spacing)), pressures, state.load, rests=True)
         begin = ready(problem, state, target, loose_of(state))
         slow = begin.raw > _SLOW * best[1] and spent > 1
         if begin.raw < best[1]:
@@ -284,14 +292,14 @@ def _solved(
     given = ~begin.steered
     x = _beginning(balance, state, begin.change, memory)
     x[balance.load.size :][given] = np.where(np.isnan(target.pressures), 0.0, target.pressures)[given]
-    steps = StepControl(tolerance=control.tolerance, iterations=control.iterations)
+    steps = StepControl(tolerance=control.tolerance, iterations=control.iterations, loosest=_LOOSE)
     found = equilibrium(balance, steps, x, 1.0)
     pulling = balance.pulling()
     if found is None or pulling:
         return None, pulling
     x, newton, krylov, miss = found
     u, pressures = balance.parted(x)
-    moved, stored, dissipated = _advanced(problem, state, body, (begin.slots, begin.past), begin.at, u)
+    moved, stored, dissipated = _advanced(problem, state, begin, target, u)
     work = _work(problem, state, balance, u, pressures, target)
     step = max(wall_step(cavity, u, body.mesh.nodes, problem.spacing) for cavity in state.cavities)
     slack = _slack(moved.volumes(problem.spacing), target.volumes, begin.loose)
@@ -354,10 +362,10 @@ def _reliefs(problem: CavityProblem, state: CavityState, body: CutBody) -> tuple
 
 
 def _advanced(
-    problem: CavityProblem, state: CavityState, body: CutBody, carried: tuple[SlotState, Carried], at: Homes, u: Array
+    problem: CavityProblem, state: CavityState, begin: Ready, target: Target, u: Array
 ) -> tuple[CavityState, float, float]:
     """Move history, points, walls and tracers; return the state, the energy stored and what was dissipated, mJ."""
-    slots, past = carried
+    body, slots, past, at = begin.body, begin.slots, begin.past, begin.at
     strain = body.passes.strain(u)
     strain += slots.strain
     kappa, energy = slots.kappa.copy(), np.zeros((2, body.mesh.count))
@@ -374,7 +382,7 @@ def _advanced(
     voxel = float(np.prod(problem.spacing))
     new = replace(
         state,
-        points=travelled(points, du, problem.spacing),
+        points=travelled(points, du, problem.spacing, hop=not target.rests),
         leftover=Leftover.between(body.mesh, told, means),
         displacement=moved,
         cavities=tuple(moved_wall(cavity, du, problem.spacing) for cavity in state.cavities),
