@@ -205,7 +205,7 @@ def tick(name):
 class Deadly(type(SILENT_RUN)):
     def enter(self, stage, number, ahead): tick(f"enter {number}")
     def leave(self, stage, *cost, reused): tick(f"leave {stage}")
-    def begin(self, stage, steps=None): tick("call")
+    def begin(self, stage, steps=None): tick("call"); tick(f"begin {stage}")
     def advance(self, steps=1): tick("call")
 
 move = folder.Path.replace
@@ -260,6 +260,33 @@ def test_killed_at_every_boundary_and_at_three_seeded_moments(patient: Path, tmp
         for extra in ("outcome.json", "export/bundle.fhir.json", "export/measurements.csv"):
             assert (out / extra).read_bytes() == (whole / extra).read_bytes(), f"{extra} after {when}"
         shutil.rmtree(out)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["begin L2: inflating", "begin L2: letting go", "begin Curing L2"])
+def test_a_killed_kyphoplasty_goes_on_to_the_same_end(whole_lift: tuple[Case, Path], tmp_path: Path, when: str) -> None:
+    case, folder = whole_lift
+    out = tmp_path / "run"
+    assert ran_until(case, out, when) == ""
+    kept = sorted(file.name for file in (out / STAGES).glob("procedure*.npz"))
+    step = {"begin L2: inflating": "place", "begin L2: letting go": "inflate"}.get(when, "deflate")
+    assert kept == ["procedure.npz", f"procedure_L2_{step}.npz"]
+    assert ran_until(case, out, "never", FIRST_FOUR, "--resume") != ""
+    assert contents(out) == contents(folder)
+    for file in (folder / "fields" / "L2").glob("*.nii.gz"):
+        again = nibabel.load(out / "fields" / "L2" / file.name)
+        assert np.array_equal(np.asarray(nibabel.load(file).dataobj), np.asarray(again.dataobj), equal_nan=True), file
+    assert not list((out / STAGES).glob("procedure*.npz"))
+
+
+@pytest.fixture(scope="module")
+def whole_lift(patient: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Case, Path]:
+    """Run a kyphoplasty without a break."""
+    rules = ("cortex_distance", "canal_distance", "endplate_distance")
+    case = small(patient, procedure="kyphoplasty", balloon_ml=1.2, no_stop=rules)
+    out = tmp_path_factory.mktemp("lift") / "run"
+    assert ran_until(case, out, "never") != ""
+    return case, out
 
 
 def test_paths_typed_from_elsewhere_are_kept_whole_and_no_folder_is_in_what_two_runs_share(
