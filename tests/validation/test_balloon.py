@@ -46,6 +46,8 @@ class Bench:
     volume: float = 2500.0
     tears: bool = True
     banded: bool = True
+    hinged: bool = False
+    """The plate tilts about the left-right axis alone, as on a hinge; else as on a ball."""
 
 
 @cache
@@ -59,7 +61,12 @@ def inflated(bench: Bench) -> Lift:
         level = without_cutoff(level)
     chosen = load_balloon().values
     tools = tuple(place_tool("xpander-15/3", needle(side, (8.0, -8.0, 2.9)), level, chosen) for side in Side)
-    lift = lie_down(begin_lift(level, tools, settings=chosen))
+    lift = begin_lift(level, tools, settings=chosen)
+    if bench.hinged:
+        held = lift.problem.constraints
+        plate = replace(held.platens[0], tilts=(False, True))
+        lift = replace(lift, problem=replace(lift.problem, constraints=replace(held, platens=(plate,))))
+    lift = lie_down(lift)
     return inflate(lift, Inflation(volume=bench.volume, height=max(bench.lost), rules=RULES_ON))
 
 
@@ -95,6 +102,17 @@ def test_lift_pressure_and_loss_of_a_loaded_wedge() -> None:
     assert loss[0] > 2.0 * loss[1]
     # Missed: 30 per cent of the lost height are published to be left; here the balloon leaves less.
     assert regained(gone, "deflated")[0] / WEDGE[0] < 0.3
+
+
+@pytest.mark.slow
+def test_one_side_full_of_cement_holds_on_a_hinged_plate() -> None:
+    """As in the sleeve study the other balloon stays filled meanwhile; the plate hinges on one axis."""
+    lift = inflated(Bench(hinged=True))
+    inside = regained(lift)[0]
+    kept = regained(deflate(lift, in_turn=True), "deflated")[0]
+    assert 5.5 <= 100.0 * (inside - kept) / HEIGHT <= 17.9  # Rotter 2010: 11.7 +- 6.2 per cent lost
+    # Missed: 30 per cent of the lost height (18 found); more than the ball under the plate leaves (4).
+    assert 0.1 < kept / WEDGE[0] < 0.3
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ class Skin:
         return np.full(len(places), -1.0)
 
 
-def column(cells=(6, 6, 8), force=1.0, membrane=None, springs=(), radius=1.6, sides=Sides.BONDED, poisson=0.3):
+def column(cells=(6, 6, 8), force=1.0, membrane=None, springs=(), radius=1.6, poisson=0.3, **plate):
     """An elastic column on a fixed floor with a cavity in its middle; the platen pulls upwards with ``force``."""
     nodes = tuple(n + 1 for n in cells)
     fixed = np.zeros((3, *nodes), bool)
@@ -38,7 +38,7 @@ def column(cells=(6, 6, 8), force=1.0, membrane=None, springs=(), radius=1.6, si
     top = np.zeros(nodes, bool)
     top[:, :, -1] = True
     x, y, z = cells
-    platen = Platen(nodes=top, axis=2, point=(x / 2, y / 2, float(z)), sides=sides, force=force)
+    platen = Platen(nodes=top, axis=2, point=(x / 2, y / 2, float(z)), force=force, **{"sides": Sides.BONDED, **plate})
     lame, mu = lame_parameters(YOUNG, poisson)
 
     def constants(density, damage, kappa, label, torn):
@@ -110,11 +110,11 @@ def test_a_pressed_cavity_is_never_let_loose():
     assert pressed.platens[0, 0] > 1.005 * empty.platens[0, 0]  # the fluid bears
 
 
-def tilted(stiffness, lever, force=-30.0, cells=(8, 8, 8)):
+def tilted(stiffness, lever, force=-30.0, cells=(8, 8, 8), tilts=(True, True)):
     """Return motion and tilt of a column's top under a force in the middle and a spring ``lever`` behind it."""
     x, y, z = cells
     spring = PlatenSpring(platen=0, point=(x / 2, y / 2 + lever, float(z)), stiffness=stiffness)
-    kind = {"radius": 0.3, "sides": Sides.FRICTIONLESS, "poisson": 0.0}
+    kind = {"radius": 0.3, "sides": Sides.FRICTIONLESS, "poisson": 0.0, "tilts": tilts}
     problem, state = column(cells, force, springs=(spring,), **kind)
     found = walk(problem, state, Goal(volumes=(None,), pressures=(0.0,), load=1.0), control=STEPS)
     return found, found.state.platens[0]
@@ -134,6 +134,12 @@ def test_a_column_beside_a_spring_tilts_as_a_beam():
     assert last.stored == pytest.approx(last.work, rel=0.02)  # the spring's work is counted
     borne = -stiffness * (expected[0] + lever * expected[1])
     assert last.support[2] == pytest.approx(-force - borne, rel=0.02)  # the rest stands on the floor
+
+
+def test_a_platen_that_may_not_tilt_stays_level():
+    _, platen = tilted(300.0, 12.0, tilts=(True, False))
+    assert platen[2] == pytest.approx(0.0, abs=1e-9)
+    assert platen[0] == pytest.approx(-30.0 / (YOUNG * 8.0 + 300.0), rel=0.02)
 
 
 def test_these_checks_can_fail():

@@ -40,6 +40,7 @@ class Platen:
     force : N along +axis, or None
     displacement : mm of ``point`` along +axis, or None
         Exactly one of the two is given.
+    tilts : whether it may tilt along each of the face's axes, in rising order
 
     Notes
     -----
@@ -52,6 +53,7 @@ class Platen:
     sides: Sides
     force: float | None = None
     displacement: float | None = None
+    tilts: tuple[bool, bool] = (True, True)
 
     def __post_init__(self) -> None:
         if self.axis not in (0, 1, 2):
@@ -156,7 +158,7 @@ def ties_of(
             matrix[normal, 3 * number + 1 + slot] = lever[normal, axis]
             matrix[side, 3 * number + 1 + slot] = -lever[side, platen.axis]
         matrix[mine & (component == platen.axis), 3 * number] = 1.0
-        free[3 * number] = platen.force is not None
+        free[3 * number : 3 * number + 3] = (platen.force is not None, *platen.tilts)
     return Ties(index.astype(np.int64), matrix, free)
 
 

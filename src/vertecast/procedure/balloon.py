@@ -38,6 +38,8 @@ class BalloonSettings:
     endplate_distance: float = quantity("mm", "from the endplate at which inflation stops")
     canal_distance: float = quantity("mm", "from the canal at which inflation stops")
     pressure_fall: float = quantity("1", "share of the highest pressure lost when something gives way")
+    resume_share: float = quantity("1", "of the rated pressure, below which a stopped balloon is filled on")
+    tries: float = quantity("1", "times that one is filled on")
     pressure_noticed: float = quantity("MPa", "from which a fall is noticed")
     start_voxels: float = quantity("1", "least radius of the first cavity, voxels")
     stent_recoil: float = quantity("1", "share of the diameter that a stent loses when its balloon goes")

@@ -12,6 +12,7 @@ def deflate(
     lift: Lift,
     *,
     stays: bool | None = None,
+    in_turn: bool = False,
     observer: Observer = SILENT,
     control: WalkControl | None = None,
 ) -> Lift:
@@ -20,6 +21,7 @@ def deflate(
     Parameters
     ----------
     stays : whether the tools stay and hold; each tool's own rule when None (another value is the null model)
+    in_turn : whether a tool is let go only when the side before is full of cement: that keeps the volume it then has
 
     Notes
     -----
@@ -27,39 +29,63 @@ def deflate(
     volume, and the pressure is that of the bone on the tool; bone that comes back less than the tool recoils is not
     touched. A tool that is removed leaves no pressure at all.
     """
-    held: dict[int, float] = {}
-    for k, (tool, volume) in enumerate(zip(lift.tools, lift.volumes, strict=True)):
-        if (tool.stays if stays is None else stays) and tool.force is not Force.CUTTING:
-            held[k] = volume * _kept(tool, lift)
-    steps, caught = control or STEPS, frozenset[int]()
+    steps = control or STEPS
+    kept = {
+        k: volume * _kept(tool, lift)
+        for k, (tool, volume) in enumerate(zip(lift.tools, lift.fluids, strict=True))
+        if (tool.stays if stays is None else stays) and tool.force is not Force.CUTTING
+    }
+    sides = [(k,) for k in range(len(lift.tools))] if in_turn and not kept else [tuple(range(len(lift.tools)))]
+    for group in sides:
+        held = kept or {k: volume for k, volume in enumerate(lift.fluids) if k not in group}
+        lift, found = _let_go(lift, group, held, (observer, steps))
+        if not found:
+            break
+    if lift.trail is not None:
+        seconds = lift.seconds + let_go_seconds(lift)
+        lift = replace(lift, trail=lift.trail.followed(lift.state, lift.level.spacing, seconds, "deflated"))
+    return lift.keeping("deflated")
+
+
+def _let_go(
+    lift: Lift, group: tuple[int, ...], held: dict[int, float], how: tuple[Observer, WalkControl]
+) -> tuple[Lift, bool]:
+    """Take the pressure off a group of tools.
+
+    Parameters
+    ----------
+    held : mm³ at which the bone meets a tool again; tools outside the group hold it from the beginning
+
+    Returns
+    -------
+    the lift, and whether an equilibrium was found
+    """
+    observer, steps = how
+    caught = frozenset(k for k in held if k not in group)
     while True:
-        caught_now = caught
         done = walk(
             lift.problem,
             lift.state,
             Goal(
-                volumes=tuple(held[k] if k in caught_now else None for k in range(len(lift.tools))),
-                pressures=tuple(None if k in caught_now else 0.0 for k in range(len(lift.tools))),
+                volumes=tuple(held[k] if k in caught else None for k in range(len(lift.tools))),
+                pressures=tuple(None if k in caught else 0.0 for k in range(len(lift.tools))),
                 load=1.0,
             ),
             control=steps,
-            watch=_Catch(held, caught_now),
+            watch=_Catch(held, caught),
             observer=observer,
         )
         lift = replace(lift, state=done.state)
         if done.status is not WalkStatus.STOPPED:
             break
         volumes = lift.volumes
-        caught = caught | {k for k, kept in held.items() if volumes[k] <= kept}
+        caught = caught | {k for k, least in held.items() if volumes[k] <= least}
     if done.status is WalkStatus.STALLED:
         left = ", ".join(f"{p:.2f}" for p in done.state.pressures)
         lift = replace(
             lift, notes=(*lift.notes, f"deflation found no equilibrium below {left} MPa; the last good state is kept")
         )
-    if lift.trail is not None:
-        seconds = lift.seconds + let_go_seconds(lift)
-        lift = replace(lift, trail=lift.trail.followed(lift.state, lift.level.spacing, seconds, "deflated"))
-    return lift.keeping("deflated")
+    return lift, done.status is not WalkStatus.STALLED
 
 
 def let_go_seconds(lift: Lift) -> float:

@@ -17,7 +17,7 @@ from vertecast.imaging.resample import resampled, resampled_mask
 from vertecast.imaging.volume import Volume
 from vertecast.kernels.bricks import corners_of
 from vertecast.procedure.regions import Mask, Region
-from vertecast.procedure.site import Site
+from vertecast.procedure.site import Site, load_site
 from vertecast.spine.anatomy import Anatomy
 from vertecast.spine.density import HuCalibration
 
@@ -70,6 +70,7 @@ class FracturedSettings:
     least_height: float = quantity("mm", "lowest body in which a cavity can be made")
     hardening: float = quantity("1", "slope of the yield stress within an increment")
     voxel: float = quantity("mm", "smallest voxel that a level is lifted on")
+    posterior_stiffness: float = quantity("N/mm", "of both facets' capsules and the posterior ligaments, axially")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +96,7 @@ class FracturedLevel:
     density : (nx, ny, nz), mg/mm³ K2HPO4-equivalent, what stiffness and strength are taken from
     upper, lower : (nx + 1, ny + 1, nz + 1) bool, nodes on the endplates of the vertebrae above and below
     density_ct, density_mapped : mg/mm³, means over the body: as the CT shows it, as the intact neighbours have it
+    arched : whether facets and posterior ligaments join it to its neighbours; not on a bench
     """
 
     site: Site
@@ -109,6 +111,7 @@ class FracturedLevel:
     density_mapped: float | None = quantity("mg/mm3", "mean over the body mapped from intact neighbours")
     warnings: tuple[str, ...] = ()
     uses: tuple[ParameterUse, ...] = ()
+    arched: bool = True
 
     @property
     def spacing(self) -> tuple[float, float, float]:
@@ -125,6 +128,23 @@ class FracturedLevel:
         """Middle of the body, mm from the part's corner."""
         x, y, z = ((np.argwhere(self.part(self.site.body)) + 0.5) * self.site.voxel_mm).mean(axis=0)
         return float(x), float(y), float(z)
+
+    @cached_property
+    def facets(self) -> tuple[tuple[float, float], ...]:
+        """Return x and y, mm from the part's corner, of the right and left facet joint; none on a bench.
+
+        Notes
+        -----
+        They stand beside the canal, as far behind the posterior wall as a usual canal is deep: the site ends before.
+        """
+        h, lines, settings = self.site.voxel_mm, self.site.lines, load_site().values
+        canal = np.argwhere((self.site.regions == Region.CANAL).any(axis=(1, 2)))
+        if not self.arched:
+            return ()
+        half = float(np.abs(lines[0][canal]).max()) if len(canal) else settings.canal_half_width
+        back = float(self.site.box[1, 1]) + settings.canal_depth
+        x0, y0 = (float(lines[a][0]) + (self.corner[a] - 0.5) * h for a in (0, 1))
+        return (-half - x0, back - y0), (half - x0, back - y0)
 
     def crushed(self, label: NDArray[np.integer]) -> Field:
         """Return how many times denser than whole the fracture has made bone of these labels."""
@@ -243,7 +263,8 @@ def isolated(level: FracturedLevel) -> FracturedLevel:
     above = corners_of(body) & ~_lower_corners(body)
     below = corners_of(body) & ~_lower_corners(body[:, :, ::-1])[:, :, ::-1]
     half = np.arange(above.shape[2]) > level.centre[2] / level.site.voxel_mm
-    return replace(level, tissue=np.where(body, level.tissue, Tissue.VOID), upper=above & half, lower=below & ~half)
+    alone = np.where(body, level.tissue, Tissue.VOID)
+    return replace(level, tissue=alone, upper=above & half, lower=below & ~half, arched=False)
 
 
 def crushed_band(site: Site, lost: Lost, settings: FracturedSettings) -> Mask:

@@ -10,7 +10,7 @@ from vertecast.core.errors import ParameterError
 from vertecast.core.observer import SILENT, Observer
 from vertecast.core.quantities import quantity
 from vertecast.kernels.cavity import CavityRecord, CavityState, Goal, Walk, WalkControl, WalkStatus, walk
-from vertecast.procedure.lift import STEPS, CurvePoint, Lift
+from vertecast.procedure.lift import STEPS, CurvePoint, Lift, Pause
 from vertecast.procedure.lift_measure import Neighbour, clearances, rise
 from vertecast.procedure.lift_trail import Trail
 from vertecast.procedure.tools import Force
@@ -35,6 +35,12 @@ class BalloonStop(Enum):
 ALWAYS = frozenset({BalloonStop.TARGET_VOLUME, BalloonStop.NO_EQUILIBRIUM, BalloonStop.CANCELLED})
 """What no user can switch off."""
 RULES = frozenset(BalloonStop) - ALWAYS
+_OVER = 0.05
+"""Share of the volume asked for by which one increment may overshoot it before it is made smaller."""
+_FINEST = 0.1
+"""Share of the usual increment below which it is given up: the fluid is in the line."""
+_WAITS = frozenset({BalloonStop.RATED_PRESSURE})
+"""After these a tool may go on."""
 _DISTANCE = {
     Neighbour.ENDPLATE: BalloonStop.ENDPLATE,
     Neighbour.CORTEX: BalloonStop.CORTEX,
@@ -69,13 +75,13 @@ class Inflation:
 class _Watcher:
     """Looks at every increment and says which tool must stop, and why."""
 
-    def __init__(self, lift: Lift, inflation: Inflation, active: tuple[int, ...]) -> None:
-        self.lift, self.inflation, self.active = lift, inflation, active
+    def __init__(self, lift: Lift, inflation: Inflation, active: tuple[int, ...], waiting: tuple[int, ...]) -> None:
+        self.lift, self.inflation, self.active, self.waiting = lift, inflation, active, waiting
         self.points: list[CurvePoint] = []
         self.trail = lift.trail or Trail.begun(lift.state, lift.level.spacing)
         pressures = lift.state.pressures
         self.begin = tuple(
-            volume + lift.settings.line_compliance * p for volume, p in zip(lift.volumes, pressures, strict=True)
+            volume + lift.settings.line_compliance * p for volume, p in zip(lift.fluids, pressures, strict=True)
         )
         self.found: list[tuple[int, BalloonStop]] = []
 
@@ -94,8 +100,9 @@ class _Watcher:
         self.trail = self.trail.followed(state, lift.level.spacing, seconds)
         self.found = [(k, why) for k in self.active if (why := self._why(k, state, record, injected[k]))]
         if not self.found and (common := self._reduced(max(gained.by_place), gained.angle)):
-            self.found = [(k, common) for k in self.active]
-        return ", ".join(why.value for _, why in self.found) or None
+            self.found = [(k, common) for k in (*self.active, *self.waiting)]
+        ready = _given_way(lift, record.pressures, self.waiting)
+        return ", ".join(why.value for _, why in self.found) or ("goes on" if ready else None)
 
     def _reduced(self, height: float, angle: float) -> BalloonStop | None:
         wanted, rules = self.inflation, self.inflation.rules
@@ -140,7 +147,8 @@ def inflate(
 ) -> Lift:
     """Inflate the tools until each has met a rule; keeps the moment ``inflated``.
 
-    A tool that has stopped keeps its volume (its valve is closed) while the other goes on.
+    A tool that has stopped keeps its fluid (its valve is closed) while the other goes on. One that has stopped at its
+    rated pressure waits: when the bone has given way and its pressure has fallen, it is filled on.
 
     Returns
     -------
@@ -155,8 +163,9 @@ def inflate(
     steps = control or STEPS
     for group in order:
         active = tuple(k for k in group if lift.tools[k].force is not Force.CUTTING)
+        waiting: tuple[int, ...] = ()
         while active:
-            lift, active = _leg(lift, inflation, active, (observer, steps))
+            lift, active, waiting = _leg(lift, inflation, (active, waiting), (observer, steps))
     trail = lift.trail or Trail.begun(lift.state, lift.level.spacing)
     trail = trail.followed(lift.state, lift.level.spacing, lift.seconds, "inflated")
     lift = replace(lift.keeping("inflated"), trail=trail)
@@ -166,7 +175,7 @@ def inflate(
 def _short_of(lift: Lift, inflation: Inflation) -> list[str]:
     """Say what of the reduction asked for was not reached."""
     gained = rise(lift.level, lift.state, lift.moments["prone"])
-    why = ", ".join(sorted(set(lift.ended.values())))
+    why = ", ".join(sorted(set(lift.ended.values()))).replace("_", " ")
     said = []
     highest = max(gained.by_place)
     if inflation.height is not None and highest < inflation.height:
@@ -178,13 +187,16 @@ def _short_of(lift: Lift, inflation: Inflation) -> list[str]:
 
 
 def _leg(
-    lift: Lift, inflation: Inflation, active: tuple[int, ...], how: tuple[Observer, WalkControl]
-) -> tuple[Lift, tuple[int, ...]]:
-    """Inflate the active tools until one of them stops; return which are left."""
-    observer, control = how
-    now = lift.volumes
+    lift: Lift,
+    inflation: Inflation,
+    who: tuple[tuple[int, ...], tuple[int, ...]],
+    how: tuple[Observer, WalkControl],
+) -> tuple[Lift, tuple[int, ...], tuple[int, ...]]:
+    """Inflate the active tools until one of them stops or a waiting one may go on; return who is active, who waits."""
+    (active, waiting), (observer, control) = who, how
+    now = lift.fluids
     goals = tuple(max(inflation.volume, now[k] * 1.001) if k in active else now[k] for k in range(len(now)))
-    watcher = _Watcher(lift, inflation, active)
+    watcher = _Watcher(lift, inflation, active, waiting)
     done = walk(
         lift.problem,
         lift.state,
@@ -193,16 +205,86 @@ def _leg(
         watch=watcher,
         observer=observer,
     )
+    if done.status is WalkStatus.STOPPED and len(watcher.points) == 1 and _overfilled(watcher, inflation):
+        if control.motion > _FINEST * STEPS.motion:
+            finer = replace(control, motion=0.5 * control.motion)
+            return _leg(lift, inflation, who, (observer, finer))
+        done, watcher.points = replace(done, state=lift.state), _in_the_line(watcher, inflation)
+        watcher.trail = lift.trail or Trail.begun(lift.state, lift.level.spacing)
     stopped = dict(watcher.found) if done.status is WalkStatus.STOPPED else _all_ended(done, active)
-    ended = {**lift.ended, **{lift.tools[k].side: why.value for k, why in stopped.items()}}
     moved = replace(
         lift,
         state=done.state,
         curve=(*lift.curve, *watcher.points),
-        ended=MappingProxyType(ended),
         trail=watcher.trail,
     )
-    return moved, tuple(k for k in active if k not in stopped)
+    moved = _stopped(moved, stopped, {k for k in active if stopped.get(k) is BalloonStop.RATED_PRESSURE})
+    active = tuple(k for k in active if k not in stopped)
+    waiting = tuple(k for k in (*waiting, *stopped) if stopped.get(k, BalloonStop.RATED_PRESSURE) in _WAITS)
+    again = _given_way(moved, done.state.pressures, waiting)
+    if again:
+        active = tuple(sorted({*active, *again}))
+        moved = _going_on(moved, again)
+    return moved, active, tuple(k for k in waiting if k not in active)
+
+
+def _overfilled(watcher: _Watcher, inflation: Inflation) -> bool:
+    """Tell whether the first increment already took more fluid than is to be pushed in: the line takes up too much."""
+    injected = watcher.points[0].injected
+    return any(
+        why is BalloonStop.TARGET_VOLUME and injected[k] > (1.0 + _OVER) * max(inflation.volume, watcher.begin[k])
+        for k, why in watcher.found
+    )
+
+
+def _in_the_line(watcher: _Watcher, inflation: Inflation) -> list[CurvePoint]:
+    """Return the point of the curve at which all of the fluid is in the line and the cavity is as it was."""
+    lift, (point,) = watcher.lift, watcher.points
+    pushed = tuple(inflation.volume if k in watcher.active else volume for k, volume in enumerate(point.injected))
+    return [replace(point, injected=pushed, volumes=lift.volumes, pressures=lift.state.pressures, lift=_lifted(lift))]
+
+
+def _lifted(lift: Lift) -> float:
+    return rise(lift.level, lift.state, lift.moments["prone"]).middle
+
+
+def _given_way(lift: Lift, pressures: tuple[float, ...], waiting: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the waiting tools whose pressure has fallen far enough, and which were not tried too often."""
+    found = []
+    for k in waiting:
+        tool, tries = lift.tools[k], sum(pause.goes_on and pause.side is lift.tools[k].side for pause in lift.pauses)
+        assert tool.rated_pressure is not None
+        if pressures[k] < lift.settings.resume_share * tool.rated_pressure and tries < lift.settings.tries:
+            found.append(k)
+    return tuple(found)
+
+
+def _stopped(lift: Lift, stopped: dict[int, BalloonStop], paused: set[int]) -> Lift:
+    """Keep why and when tools stopped; those that may go on are told as paused as well."""
+    sides = {lift.tools[k].side: why.value for k, why in stopped.items()}
+    last = lift.curve[-1].pressures if lift.curve else lift.state.pressures
+    pauses = [_pause(lift, k, last[k], goes_on=False) for k in sorted(paused)]
+    return replace(
+        lift,
+        ended=MappingProxyType({**lift.ended, **sides}),
+        stopped=MappingProxyType({**lift.stopped, **dict.fromkeys(sides, lift.seconds)}),
+        pauses=(*lift.pauses, *pauses),
+    )
+
+
+def _going_on(lift: Lift, again: tuple[int, ...]) -> Lift:
+    """Forget that tools had stopped; tell that they go on."""
+    sides = {lift.tools[k].side for k in again}
+    return replace(
+        lift,
+        ended=MappingProxyType({side: why for side, why in lift.ended.items() if side not in sides}),
+        stopped=MappingProxyType({side: at for side, at in lift.stopped.items() if side not in sides}),
+        pauses=(*lift.pauses, *(_pause(lift, k, lift.state.pressures[k], goes_on=True) for k in again)),
+    )
+
+
+def _pause(lift: Lift, k: int, pressure: float, *, goes_on: bool) -> Pause:
+    return Pause(side=lift.tools[k].side, goes_on=goes_on, seconds=lift.seconds, pressure=pressure)
 
 
 def _all_ended(done: Walk, active: tuple[int, ...]) -> dict[int, BalloonStop]:

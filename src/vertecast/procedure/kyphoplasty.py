@@ -43,6 +43,7 @@ class LiftTask:
     fractured : its mechanical state
     tool : of the catalogue, one through each needle
     stays : whether the tools stay; each tool's own rule when None
+    in_turn : whether the second balloon stays filled until the first side is full of cement
     """
 
     cement: LevelTask
@@ -50,6 +51,7 @@ class LiftTask:
     inflation: Inflation
     tool: str = DEFAULT_TOOL
     stays: bool | None = None
+    in_turn: bool = False
     motion: float = quantity("1", "voxels a wall may move in an increment", default=0.3)
 
     @property
@@ -205,9 +207,14 @@ def _inflate_step(task: LiftTask) -> Step:
                 }
                 at = begun + point.seconds
                 state = state.with_event(EventKind.INFLATION, task.level, tool.side, data, at=at)
-        state = state.with_time(begun + lift.seconds)
+        for pause in lift.pauses:
+            what = "filled on, the pressure has fallen" if pause.goes_on else "held at the rated pressure"
+            told_pause: dict[str, Datum] = {"what": what, "pressure_bar": 10.0 * pause.pressure}
+            state = state.with_event(EventKind.INFLATION, task.level, pause.side, told_pause, at=begun + pause.seconds)
         for side, why in lift.ended.items():
-            state = state.with_event(EventKind.STOP, task.level, side, {"reason": why})
+            at = begun + lift.stopped.get(side, lift.seconds)
+            state = state.with_event(EventKind.STOP, task.level, side, {"reason": why}, at=at)
+        state = state.with_time(begun + lift.seconds)
         return _with(state, task, replace(lift, began=begun))
 
     return step
@@ -218,7 +225,7 @@ def _deflate_step(task: LiftTask, draw: Draw) -> Step:
 
     def step(state: State, observer: Observer) -> State:
         observer.begin(f"{task.level}: letting go")
-        lift = deflate(_lift(state, task), stays=task.stays, observer=observer)
+        lift = deflate(_lift(state, task), stays=task.stays, in_turn=task.in_turn, observer=observer)
         gained = rise(lift.level, lift.state, lift.moments["prone"])
         state = state.with_time(state.time + let_go_seconds(lift))
         for tool, volume, pressure in zip(lift.tools, lift.volumes, lift.state.pressures, strict=True):

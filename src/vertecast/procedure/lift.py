@@ -17,6 +17,7 @@ from vertecast.kernels.cavity import (
     CavityRecord,
     CavityState,
     Goal,
+    PlatenSpring,
     WalkControl,
     WalkStatus,
     begun,
@@ -51,6 +52,8 @@ class Lift:
     state : now
     curve : of every increment since inflation began: injected volumes (mm³) and pressures (MPa) by tool
     ended : why each side's inflation ended; sides that have not ended are missing
+    stopped : s since the inflation began when it did
+    pauses : what was done at the rated pressure on the way
     moments : kept by name: standing, prone, inflated, deflated
     trail : the way there; None before the inflation
     began : s on the procedure's clock when the inflation began
@@ -63,6 +66,8 @@ class Lift:
     state: CavityState
     curve: tuple["CurvePoint", ...] = ()
     ended: Mapping[Side, str] = field(default_factory=dict)
+    stopped: Mapping[Side, float] = field(default_factory=dict)
+    pauses: tuple["Pause", ...] = ()
     moments: Mapping[str, CavityState] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     uses: tuple[ParameterUse, ...] = ()
@@ -79,15 +84,21 @@ class Lift:
         return self.state.volumes(self.level.spacing)
 
     @property
+    def fluids(self) -> tuple[float, ...]:
+        """Fluid in the tools, mm³: less than the cavity where the skin has come off the bone."""
+        return self.state.fluids(self.level.spacing)
+
+    @property
     def seconds(self) -> float:
         """Since the inflation began, s."""
         return self.curve[-1].seconds if self.curve else 0.0
 
     def injected(self, record: CavityRecord) -> tuple[float, ...]:
-        """Return what has been pushed into each tool, mm³: its cavity and what the line took up."""
+        """Return what has been pushed into each tool, mm³: the fluid in its cavity and what the line took up."""
+        slack = record.slack or (0.0,) * len(record.volumes)
         return tuple(
-            volume + self.settings.line_compliance * pressure
-            for volume, pressure in zip(record.volumes, record.pressures, strict=True)
+            volume - off + self.settings.line_compliance * pressure
+            for volume, off, pressure in zip(record.volumes, slack, record.pressures, strict=True)
         )
 
 
@@ -100,6 +111,16 @@ class CurvePoint:
     pressures: tuple[float, ...]
     lift: float = quantity("mm", "motion of the upper endplate's middle since the patient lay prone")
     seconds: float = quantity("s", "since the inflation began", default=0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """A tool that stopped at its rated pressure with its valve closed, or went on when the pressure had fallen."""
+
+    side: Side
+    goes_on: bool
+    seconds: float = quantity("s", "since the inflation began")
+    pressure: float = quantity("MPa", "at the gauge")
 
 
 def begin_lift(
@@ -134,11 +155,13 @@ def begin_lift(
         ),
         membranes=tuple(tool.skin if tool.force is not Force.CUTTING else None for tool in tools),
         jam=level.settings.jam,
+        springs=_posterior(level),
     )
-    present = np.asarray(level.density * level.crushed(level.tissue))
+    tissue, whole = _out_to_the_surface(level)
+    present = np.asarray(whole * level.crushed(tissue))
     state = begun(
-        problem, cavities=cavities, density=present, damage=level.density,
-        label=level.tissue,
+        problem, cavities=cavities, density=present, damage=whole,
+        label=tissue,
         outside=_outside(level),
     )  # fmt: skip
     crushed = np.where(state.points.label == Tissue.BAND, level.settings.crush_strain, 0.0)
@@ -187,6 +210,25 @@ def _held(level: FracturedLevel, force: float) -> Constraints:
     height = float(np.argwhere(level.upper)[:, 2].mean() * level.site.voxel_mm)
     platen = Platen(nodes=level.upper, axis=2, point=(x, y, height), sides=Sides.BONDED, force=-force)
     return Constraints(fixed, None, (platen,))
+
+
+def _out_to_the_surface(level: FracturedLevel) -> tuple[NDArray[np.int16], Field]:
+    """Return tissue and density of every cell, outside the nearest one's: the smoothed surface reaches a little out.
+
+    As tissue of their own these points were a taut skin all round.
+    """
+    void = level.tissue == Tissue.VOID
+    if not void.any():
+        return level.tissue, level.density
+    nearest = tuple(ndimage.distance_transform_edt(void, return_distances=False, return_indices=True))
+    return np.asarray(level.tissue[nearest]), np.asarray(level.density[nearest])
+
+
+def _posterior(level: FracturedLevel) -> tuple[PlatenSpring, ...]:
+    """Return the posterior column: half of the facets' and posterior ligaments' stiffness at each facet joint."""
+    height = float(np.argwhere(level.upper)[:, 2].mean() * level.site.voxel_mm)
+    stiffness = 0.5 * level.settings.posterior_stiffness
+    return tuple(PlatenSpring(platen=0, point=(x, y, height), stiffness=stiffness) for x, y in level.facets)
 
 
 def _outside(level: FracturedLevel) -> Field:
