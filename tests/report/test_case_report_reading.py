@@ -34,6 +34,7 @@ def test_the_heights_of_the_outcome_come_before_the_endplates_rise(small_run: Pa
     assert told == (
         "height gained in front, middle, behind: tools filled +2.1, +1.6, −0.3 mm; let go +0.5, +0.5, +0.5 mm"
     )
+    assert lift_sentence(None, {"shape": shape}) == ""  # a vertebroplasty lifts nothing, whatever its outcome holds
     kept["middle"] = {"value": None, "reason": "not whole"}
     assert lift_sentence(lift, {"shape": shape}).startswith("endplate's rise in front")
 

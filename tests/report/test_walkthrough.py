@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,33 @@ def test_the_cement_darkens_by_the_share_that_is_hard(balloon_run: Path) -> None
     assert case.hard_minutes() == 12
     assert not case.stopped_early()  # the balloon's stop is not the cement's
     assert case.lifted_mm() == (3.1, 2.4)
+
+
+def test_a_second_levels_cement_counts_from_its_own_mixing(balloon_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(balloon_run, run)
+    later = [("cement_mixed", 400.0, ""), ("injection_started", 700.0, "L4"), ("hard", 1300.0, "L4")]
+    with (run / "events.jsonl").open("a", encoding="utf-8") as stream:
+        for kind, t, level in later:
+            stream.write(
+                json.dumps({"seq": int(t), "t_s": t, "level": level, "side": "", "kind": kind, "data": {}}) + "\n"
+            )
+    case = patient_case(read_run_folder(run))
+    alone = patient_case(read_run_folder(balloon_run))
+    assert case.mixed_s(LEVEL) == alone.mixed_s(LEVEL) < 400.0
+    assert case.mixed_s("L4") == 400.0
+    assert alone.hard_minutes() == 12
+    assert case.hard_minutes() == 15  # 900 s, not the 1300 s and more since the first was mixed
+
+
+def test_several_bones_are_told_in_the_plural(balloon_run: Path) -> None:
+    case = patient_case(read_run_folder(balloon_run))
+    both = replace(case, levels=(LEVEL, "L4"))
+    said = {chapter.key: " ".join(chapter.captions) for chapter in chapters(both, WORDS)}
+    assert "The bones in orange are the second bone" in said["spine"]
+    assert said["fracture"].startswith("These bones have cracked")
+    one = {chapter.key: " ".join(chapter.captions) for chapter in chapters(case, WORDS)}
+    assert one["fracture"].startswith("This bone has cracked")
 
 
 def test_an_injection_that_stops_early_is_told(balloon_run: Path, tmp_path: Path) -> None:

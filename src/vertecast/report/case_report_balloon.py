@@ -50,6 +50,8 @@ def lift_sentence(lift: Any, outcome: Mapping[str, Any]) -> str:
 
     The heights are the outcome's; a run that was not assessed has only the endplate's rise.
     """
+    if not isinstance(lift, dict):
+        return ""
     shape = outcome.get("shape") or {}
     rows = [
         [quantity.get("value") for quantity in ((shape.get(key) or {}).get(place) or {} for place in _PLACES)]
@@ -59,7 +61,7 @@ def lift_sentence(lift: Any, outcome: Mapping[str, Any]) -> str:
     if all(len(row) == len(_PLACES) for row in known):
         filled, kept = (", ".join(map(_signed, row)) for row in known)
         return f"height gained in front, middle, behind: tools filled {filled} mm; let go {kept} mm"
-    moments = lift.get("moments") if isinstance(lift, dict) else None
+    moments = lift.get("moments")
     if not moments or "inflated" not in moments:
         return ""
     told = [

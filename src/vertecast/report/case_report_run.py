@@ -15,6 +15,7 @@ from vertecast.core.provenance import digest
 from vertecast.imaging.grid import Grid
 from vertecast.imaging.limits import load_limits
 from vertecast.imaging.nifti import read_nifti
+from vertecast.report.case_report_words import spoken
 
 Document = dict[str, Any]
 
@@ -130,7 +131,8 @@ class RunFolder:
             return None, f"the run names no {role}"
         path = Path(said)
         if not path.exists():
-            return None, f"the run's {role} is not where it was"
+            gone = "are not where they were" if role.endswith("labels") else "is not where it was"
+            return None, f"the run's {spoken(role)} {gone}"
         known = {one["role"]: one["sha256"] for one in manifest.get("inputs", [])}.get(role)
         if known is not None and digest(path).sha256 != known:
             return None, f"the run's {role} has changed since"

@@ -75,11 +75,14 @@ class PatientCase:
 
     def hard_minutes(self) -> int | None:
         """Return the minutes from mixing until the cement is hard, as the simulation has it."""
-        ends = [float(event["t_s"]) for event in self.run.events_of("hard")]
-        if not ends:
-            return None
-        mixed = min((float(event["t_s"]) for event in self.run.events_of("cement_mixed")), default=0.0)
-        return round((max(ends) - mixed) / 60.0)
+        took = [float(e["t_s"]) - self.mixed_s(str(e.get("level"))) for e in self.run.events_of("hard")]
+        return round(max(took) / 60.0) if took else None
+
+    def mixed_s(self, level: str) -> float:
+        """Return when a level's cement was mixed, on the procedure's clock: the last mixing before its injection."""
+        first = min((float(e["t_s"]) for e in self.run.events_of("injection_started", level=level)), default=0.0)
+        mixed = [float(event["t_s"]) for event in self.run.events_of("cement_mixed")]
+        return max((t for t in mixed if t <= first), default=min(mixed, default=0.0))
 
     def accesses(self) -> int:
         """Return the most needles at one level, as placed or planned; 0 when unknown."""
@@ -108,6 +111,8 @@ class PatientCase:
 
         In the middle of the body, as the outcome measures it; the endplate's own rise where nothing was assessed.
         """
+        if not any(self.run.events_of("inflation")):
+            return None
         shapes = [self.run.level("outcome", name).get("shape") or {} for name in self.levels]
         heights = [
             max(

@@ -76,13 +76,19 @@ def _spine(case: PatientCase, words: Catalogue) -> tuple[str, ...]:
     if not case.levels:
         return words.lines("chapter.spine.captions_no_level")
     named = words.joined(tuple(words.level(name) for name in case.levels))
-    return words.lines("chapter.spine.captions", level=named)
+    return words.lines("chapter.spine.captions" + _several(case), level=named)
+
+
+def _several(case: PatientCase) -> str:
+    """Return the end of the key where more than one bone is meant."""
+    return "_several" if len(case.levels) > 1 else ""
 
 
 def _fracture(case: PatientCase, words: Catalogue) -> tuple[str, ...]:
     if whole_by_height(case):
-        return words.lines("chapter.fracture.captions_whole")
-    return words.lines("chapter.fracture.captions" + ("" if expected_height_known(case) else "_no_line"))
+        return words.lines("chapter.fracture.captions_whole" + _several(case))
+    known = "" if expected_height_known(case) else "_no_line"
+    return words.lines(f"chapter.fracture.captions{known}{_several(case)}")
 
 
 def _needle(case: PatientCase, words: Catalogue) -> tuple[str, ...]:

@@ -398,23 +398,28 @@ def _by_volume(moments: tuple[tuple[float, float], ...]) -> tuple[list[float], l
 
 
 def _cure_seconds(case: PatientCase) -> tuple[float, float | None]:
-    """Return when the last injection ended and when the cement was hard, seconds since it was mixed."""
-    mixed = min((float(event["t_s"]) for event in case.run.events_of("cement_mixed")), default=0.0)
-    ends = [float(event["t_s"]) for event in case.run.events_of("injection_ended", "cure_started")]
-    hard = [float(event["t_s"]) for event in case.run.events_of("hard")]
+    """Return when the injection ended and when the cement was hard, seconds since it was mixed, the slowest level's.
+
+    Each level's cement counts from its own mixing.
+    """
+
+    def since(*kinds: str) -> list[float]:
+        return [float(e["t_s"]) - case.mixed_s(str(e.get("level"))) for e in case.run.events_of(*kinds)]
+
+    ends, hard = since("injection_ended", "cure_started"), since("hard")
     if not ends or not hard:
         return 0.0, None
-    return max(ends) - mixed, max(hard) - mixed
+    return min(max(ends), max(hard)), max(hard)
 
 
 def _hard_share(case: PatientCase, second: float) -> float:
     """Return the share of the cement that is hard at a moment after mixing, of what counts as hard in the events."""
     events = case.run.events_of("hard")
     enough = max((float((e.get("data") or {}).get("share_percent", 100.0)) / 100 for e in events), default=1.0)
-    mixed = min((float(event["t_s"]) for event in case.run.events_of("cement_mixed")), default=0.0)
     done = total = 0.0
     for level in case.levels:
         # The field counts from the level's first cement.
+        mixed = case.mixed_s(level)
         first = min((float(e["t_s"]) for e in case.run.events_of("injection_started", level=level)), default=mixed)
         hard, amount = case.run.field(level, "hard_s"), case.run.field(level, "cement_fraction")
         if hard is None or amount is None or hard[0].shape != amount[0].shape:

@@ -74,7 +74,7 @@ def test_a_ct_and_labels_that_are_gone_are_said_without_their_path(tmp_path: Pat
     made = export_case(folder)
     reasons = {one["artefact"]: one["reason"] for one in made.skipped}
     assert "the run's labels has changed since" in reasons["export/vertebrae.seg.nrrd"]
-    assert "the run's ct is not where it was" in reasons["export/dicom/measurements_sr.dcm"]
+    assert "the run's CT is not where it was" in reasons["export/dicom/measurements_sr.dcm"]
     assert not any("DOE" in reason for reason in reasons.values())
     assert f"export/meshes/{LEVEL}.stl" in made.files  # from the simulation's regions
 
