@@ -67,7 +67,7 @@ def leakage_outcome(simulated: Mapping[str, Any]) -> dict[str, Any]:
     found = {
         route: Measured.unknown("the route was closed on purpose").as_json()
         if route in closed
-        else _seen(float(volumes.get(route, 0.0)), f"{_NO_SPREAD}; type {_LETTERS.get(route, 'none')} on CT")
+        else _seen(float(volumes.get(route, 0.0)), _NO_SPREAD + _on_ct(route))
         for route in ROUTES
     }
     total = sum(float(volumes.get(route, 0.0)) for route in ROUTES)
@@ -78,6 +78,11 @@ def leakage_outcome(simulated: Mapping[str, Any]) -> dict[str, Any]:
         for route in ROUTES
     }
     return {"leaked_ml": {**found, "all_routes": _seen(total, _SUM)}, "leak_onset_s": began}
+
+
+def _on_ct(route: str) -> str:
+    """Return the type that a leak has on CT, where there is one."""
+    return f"; type {_LETTERS[route]} on CT" if route in _LETTERS else ""
 
 
 def thermal_outcome(simulated: Mapping[str, Any]) -> dict[str, Any]:
