@@ -11,7 +11,7 @@ from vertecast.report.patient_case import PROCEDURES, PatientCase, quantity
 from vertecast.report.patient_drawings import dots, timeline
 from vertecast.report.patient_questions import questions, route_names, stances
 from vertecast.report.patient_words import Catalogue
-from vertecast.report.walkthrough_chapters import TRACE_ML
+from vertecast.report.walkthrough_chapters import TRACE_ML, several
 from vertecast.spine.reference import ReferenceKind
 
 _SPOON_ML = 5.0
@@ -177,7 +177,7 @@ def _during(told: Told) -> Iterator[Block]:
     case, words = told.case, told.words
     lines = [words.say(f"during.{key}") for key in ("lie", "asleep", "xray")]
     if case.accesses():
-        lines.append(words.say("during.needles_two" if case.accesses() > 1 else "during.needles_one"))
+        lines.append(words.say(f"during.needles_{'two' if case.accesses() > 1 else 'one'}{several(case)}"))
     if case.main_procedure == "kyphoplasty":
         lines.append(words.say("during.tool" if case.other_tool else "during.balloon"))
     injected = case.injected_ml()

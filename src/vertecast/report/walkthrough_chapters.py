@@ -76,23 +76,23 @@ def _spine(case: PatientCase, words: Catalogue) -> tuple[str, ...]:
     if not case.levels:
         return words.lines("chapter.spine.captions_no_level")
     named = words.joined(tuple(words.level(name) for name in case.levels))
-    return words.lines("chapter.spine.captions" + _several(case), level=named)
+    return words.lines("chapter.spine.captions" + several(case), level=named)
 
 
-def _several(case: PatientCase) -> str:
+def several(case: PatientCase) -> str:
     """Return the end of the key where more than one bone is meant."""
     return "_several" if len(case.levels) > 1 else ""
 
 
 def _fracture(case: PatientCase, words: Catalogue) -> tuple[str, ...]:
     if whole_by_height(case):
-        return words.lines("chapter.fracture.captions_whole" + _several(case))
+        return words.lines("chapter.fracture.captions_whole" + several(case))
     known = "" if expected_height_known(case) else "_no_line"
-    return words.lines(f"chapter.fracture.captions{known}{_several(case)}")
+    return words.lines(f"chapter.fracture.captions{known}{several(case)}")
 
 
 def _needle(case: PatientCase, words: Catalogue) -> tuple[str, ...]:
-    return words.lines("chapter.needle.captions" + ("_two" if case.accesses() > 1 else ""))
+    return words.lines("chapter.needle.captions" + ("_two" if case.accesses() > 1 else "") + several(case))
 
 
 def _balloon(case: PatientCase, words: Catalogue) -> tuple[str, ...]:
@@ -106,7 +106,7 @@ def _cement(case: PatientCase, words: Catalogue) -> tuple[str, ...]:
         return words.lines("chapter.cement.captions_none")
     leaked = sum(case.leaks_ml().values())
     variant = "" if not leaked else "_leak" if leaked <= TRACE_ML else "_leak_more"
-    return words.lines(f"chapter.cement.captions{variant}", ml=millilitres(injected))
+    return words.lines(f"chapter.cement.captions{variant}{several(case)}", ml=millilitres(injected))
 
 
 def _hardening(case: PatientCase, words: Catalogue) -> tuple[str, ...]:
