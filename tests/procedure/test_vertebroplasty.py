@@ -19,7 +19,7 @@ from vertecast.physics.attenuation import load_materials
 from vertecast.procedure.bed import Bed
 from vertecast.procedure.cure import heat_of, load_cure
 from vertecast.procedure.events import Event, EventKind
-from vertecast.procedure.fields import level_fields, level_summary
+from vertecast.procedure.fields import level_fields, level_summary, mixed_for
 from vertecast.procedure.scene import filling_time, needles_at, scene_at
 from vertecast.procedure.state import State
 from vertecast.procedure.store import load_state, save_state
@@ -83,6 +83,17 @@ def test_the_cure_heats_the_cement_and_spares_the_canal(cured: State) -> None:
     assert heat.cement_peak_degc > heat.bone_peak_degc > heat.canal_peak_degc >= 37.0 - 1e-6
     summary = level_summary(cured, level, cement(), practice().curing)
     assert summary["heat"]["cement_peak_degc"] == pytest.approx(heat.cement_peak_degc)
+
+
+def test_a_level_hardens_from_its_own_mixing_though_a_later_level_mixed_anew(cured: State) -> None:
+    level = cured.at(Level.L1)
+    alone = level_summary(cured, level, cement(), practice().curing)["heat"]["hard_s"]
+    mixing = next(event for event in cured.events if event.kind is EventKind.CEMENT_MIXED)
+    assert level.ended is not None
+    later = replace(mixing, t_s=level.ended + 60.0)
+    after = replace(cured, mixed_at=later.t_s, events=(*cured.events, later))
+    assert mixed_for(after, level) == mixing.t_s
+    assert level_summary(after, level, cement(), practice().curing)["heat"]["hard_s"] == pytest.approx(alone)
 
 
 def test_fields_are_on_the_site_and_any_instant_is_a_threshold(cured: State) -> None:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from vertecast.core.sides import Side
 from vertecast.procedure.cement import Cement
 from vertecast.procedure.cure import CureSettings, heat_of
+from vertecast.procedure.events import EventKind
 from vertecast.procedure.leaks import in_vein
 from vertecast.procedure.regions import Route
 from vertecast.procedure.state import LevelState, State
@@ -74,10 +75,20 @@ def level_summary(state: State, level: LevelState, cement: Cement, settings: Cur
 
 def heat_json(level: LevelState, settings: CureSettings, state: State, cement: Cement) -> dict[str, Any]:
     """Return the level's heat, with null and no number where there is none."""
-    assert state.mixed_at is not None
-    heat = heat_of(level, settings, state.mixed_at, cement)
+    heat = heat_of(level, settings, mixed_for(state, level), cement)
     values = {name: getattr(heat, name) for name in heat.__slots__}
     return {name: None if v is None or not np.isfinite(v) else float(v) for name, v in values.items()}
+
+
+def mixed_for(state: State, level: LevelState) -> float:
+    """Return when a level's cement was mixed: the last mixing before its injection ended, s of the procedure's clock.
+
+    A session of several levels mixes anew for each; what the state remembers is the last.
+    """
+    assert state.mixed_at is not None
+    assert level.ended is not None
+    mixed = (event.t_s for event in state.stream() if event.kind is EventKind.CEMENT_MIXED)
+    return max((t for t in mixed if t <= level.ended), default=state.mixed_at)
 
 
 def _centroid(level: LevelState) -> list[float] | None:
