@@ -99,12 +99,16 @@ def make_segment(
     ------
     GeometryError
         If neither neighbour is there.
+
+    Notes
+    -----
+    The voxel is the settings' whatever the level's: a disc of a few millimetres has half its pressure on cells of 2 mm.
     """
     there = {side: one for side, one in neighbours.items() if isinstance(one, Anatomy)}
     missing = {side: one for side, one in neighbours.items() if isinstance(one, str)}
     if not there:
         raise GeometryError(f"{treated.level}: no neighbour can be assessed: {'; '.join(missing.values())}")
-    spacing = max(treated.voxel_mm, stuff.settings.segment_voxel)
+    spacing = stuff.settings.segment_voxel
     grid = _grid(treated, list(there.values()), spacing, stuff.pad.outside)
     target = resampled_mask(treated.body, treated.grid, grid)
     young, poisson = np.full(grid.shape, np.nan), np.full(grid.shape, 0.3)

@@ -25,7 +25,7 @@ class AssessSettings:
     contact_depth: float = quantity("mm", "distance at which cement touches an endplate")
     touching_share: float = quantity("1", "share of an endplate's columns from which cement touches it")
     filled: float = quantity("1", "saturation from which a cell is cement")
-    segment_voxel: float = quantity("mm", "smallest element of the segment")
+    segment_voxel: float = quantity("mm", "element of the segment, whatever the level's voxel")
     cement_modulus_low: float = quantity("MPa", "lowest modulus of solid cement")
     cement_modulus_high: float = quantity("MPa", "highest modulus of solid cement")
     parallel_exponent: float = quantity("1", "exponent of the stiffest porous cement")
