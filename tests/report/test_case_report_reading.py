@@ -56,10 +56,21 @@ def test_a_load_that_only_a_population_has_is_told_as_its_range(small_run: Path,
     shutil.copytree(small_run, run)
     why = "body weight and height not given; over the usual range of the population"
     load = {"fractured": {"value": None, "reason": f"{why} 200 to 1.67e+03"}}
+    stiff = {
+        arm: {"value": v, "low": v, "high": v, "method": "pressed"} for arm, v in (("before", 9e3), ("after", 1e4))
+    }
+    stiff["fractured"] = {"value": None, "reason": "L2 is not fractured"}
     pressure = {"after": {"value": None, "reason": f"the load is not known: {why} 199 to 699"}}
-    outcome = {"mechanics": {"load_n": {"standing": load}, "disc_pressure_mpa": {"standing": pressure}}}
+    outcome = {
+        "mechanics": {
+            "load_n": {"standing": load},
+            "disc_pressure_mpa": {"standing": pressure},
+            "stiffness_n_mm": stiff,
+        }
+    }
     (run / "outcome.json").write_text(json.dumps({"levels": {LEVEL: outcome}}), encoding="utf-8")
     page = words(sections_only(run).html())
-    assert "Load, standing 200 to 1700 N – body weight and height not given: range over the population" in page
-    assert "Disc pressure, standing – unknown unknown: the load is not known: body weight and height not given" in page
+    assert "Load, standing – 200 to 1700 N – body weight and height not given: range over the population" in page
+    assert "Disc pressure, standing – – unknown unknown: the load is not known: body weight and height not given" in page
+    assert "Stiffness 9000 N/mm unknown 10000 N/mm pressed; fractured: L2 is not fractured" in page
     assert "e+03" not in page

@@ -45,6 +45,7 @@ _LONG_S = 100.0
 """Longer times are said in minutes and seconds, as on the procedure's clock."""
 _RANGE = re.compile(r"; over the usual range of the population (\S+) to (\S+)$")
 _SAME = "range over the population"
+_UNKNOWN = "unknown: "
 _SENTENCE = 60
 """Longer words of a document are a sentence of their own, not a cell."""
 _LEVELS = frozenset(level.value for level in Level)
@@ -149,8 +150,9 @@ def _compared(rows: Mapping[Path, Row]) -> list[Block]:
     table, differ = [], []
     for path, row in rows.items():
         notes = {_ARM_NAMES[arm]: _note(row[arm]) for arm in arms if arm in row and _note(row[arm])}
-        one = len(set(notes.values())) <= 1
-        how = next(iter(notes.values()), "") if one else "differs between the columns"
+        how = _one_note(notes)
+        one = how is not None
+        how = "differs between the columns" if how is None else how
         table.append((_name(path), *(_short(path, row[arm]) if arm in row else "–" for arm in arms), how))
         differ += [] if one else [(_name(path), name, said) for name, said in notes.items()]
     heads = ("", *(_ARM_NAMES[arm] for arm in arms), "How it was got")
@@ -161,11 +163,24 @@ def _compared(rows: Mapping[Path, Row]) -> list[Block]:
     return blocks
 
 
+def _one_note(notes: Mapping[str, str]) -> str | None:
+    """Return one note for all arms, where they agree but for arms that are unknown for one reason; else None."""
+    different = list(dict.fromkeys(notes.values()))
+    if len(different) <= 1:
+        return different[0] if different else ""
+    known = [note for note in different if not note.startswith(_UNKNOWN)]
+    if len(known) != 1 or len(different) != 2:
+        return None
+    (why,) = (note for note in different if note.startswith(_UNKNOWN))
+    names = ", ".join(name.lower() for name, note in notes.items() if note == why)
+    return f"{known[0]}; {names}: {why.removeprefix(_UNKNOWN)}"
+
+
 def _note(value: Any) -> str:
     """Return how a quantity was got, or why it is unknown: the last column holds it, so that cells stay short."""
     if is_quantity(value) and value["value"] is None:
         reason = _RANGE.sub("", str(value.get("reason", "no reason given")))
-        return f"{reason}: {_SAME}" if _population(value) else f"unknown: {reason}"
+        return f"{reason}: {_SAME}" if _population(value) else f"{_UNKNOWN}{reason}"
     return _how((value,)).removesuffix("; type none on CT")
 
 

@@ -16,7 +16,7 @@ from vertecast.report.patient_words import Catalogue
 from vertecast.report.scene3d import filling_mesh
 from vertecast.report.view3d import Filling, Scene3D, cement_progress
 from vertecast.report.view3d_meshes import Mesh
-from vertecast.report.walkthrough_chapters import millilitres
+from vertecast.report.walkthrough_chapters import millilitres, whole_by_height
 from vertecast.report.walkthrough_frame import SCENE, X_RAY_PX, Pixels, clock, dashed, inset, listed, tagged
 from vertecast.report.walkthrough_stage import Colour, Shot, Stage, tube_mesh
 
@@ -158,7 +158,7 @@ def fracture(theatre: Theatre, share: float) -> Pixels:
     picture = theatre.stage.picture(shot)
     if share < 0.55:
         return picture
-    for name in theatre.case.levels:
+    for name in () if whole_by_height(theatre.case) else theatre.case.levels:
         line = expected_endplate(theatre.case, name)
         if line is not None:
             longer = line + 0.15 * np.array([line[0] - line[1], line[1] - line[0]])
