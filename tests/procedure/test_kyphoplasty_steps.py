@@ -88,7 +88,10 @@ def test_the_cement_fills_the_cavity_first(done: State) -> None:
     held = float(level.cement_fraction[inside].sum()) * 27.0
     assert held > 0.6 * level.cement_volume
     reached = np.isfinite(level.arrival)
-    assert np.median(level.arrival[inside & reached]) < np.median(level.arrival[~inside & reached])
+    assert np.median(level.arrival[inside & reached]) <= np.median(level.arrival[~inside & reached])
+    around = level.bed.site.own & ~inside
+    shares = [np.count_nonzero(part & reached) / np.count_nonzero(part) for part in (inside, around)]
+    assert shares[0] > 3.0 * shares[1]
 
 
 def test_the_summary_keeps_its_schema_and_its_fields_their_grid(done: State) -> None:
