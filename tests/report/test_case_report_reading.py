@@ -71,6 +71,8 @@ def test_a_load_that_only_a_population_has_is_told_as_its_range(small_run: Path,
     (run / "outcome.json").write_text(json.dumps({"levels": {LEVEL: outcome}}), encoding="utf-8")
     page = words(sections_only(run).html())
     assert "Load, standing – 200 to 1700 N – body weight and height not given: range over the population" in page
-    assert "Disc pressure, standing – – unknown unknown: the load is not known: body weight and height not given" in page
+    assert (
+        "Disc pressure, standing – – unknown unknown: the load is not known: body weight and height not given" in page
+    )
     assert "Stiffness 9000 N/mm unknown 10000 N/mm pressed; fractured: L2 is not fractured" in page
     assert "e+03" not in page
