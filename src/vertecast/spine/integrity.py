@@ -88,7 +88,9 @@ def cut_pieces(labels: LabelMap, limits: IntegrityLimits) -> dict[Level, Piece]:
             owner = _owner(labels, island, value, limits)
             if owner in level_of:
                 gained.setdefault(level_of[owner], []).append(island)
-                notes.append(f"a piece of {level} inside {level_of[owner]} was given back to it (voxels: {len(island)})")
+                notes.append(
+                    f"a piece of {level} inside {level_of[owner]} was given back to it (voxels: {len(island)})"
+                )
             else:
                 notes.append(f"a separate piece of {level} was left out (voxels: {len(island)})")
         kept[level] = voxels, notes
