@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vertecast.kernels.cavity_gaps import full_tangent, multiply
-from vertecast.kernels.cavity_law import advance, opened, parted, principal, respond
+from vertecast.kernels.cavity_law import advance, opened, parted, principal, respond, with_drag
 from vertecast.kernels.cavity_slots import Carried
 from vertecast.kernels.foam_law import FoamLaw
 from vertecast.kernels.foam_reference import elastic_matrix, returned
@@ -21,7 +21,7 @@ def stress_of(strain, law, material, kappa=None):
     stress, tangent = np.empty_like(strain), np.zeros((8, 8, count), np.float32)
     gaps = np.zeros((8, count), bool)
     history = np.zeros((8, count)) if kappa is None else kappa
-    respond(strain, np.zeros_like(strain), history, np.ones(count), material, law.packed(), stress, tangent, gaps)
+    respond(strain, np.zeros_like(strain), history, np.ones(count), material, with_drag(law), stress, tangent, gaps)
     return stress, tangent, gaps
 
 
@@ -75,7 +75,7 @@ def test_a_gap_closes_before_it_bears_again(cut_off):
     strain[:, 2] = 0.05
     energy = np.empty((2, 1))
     carried = strain.copy()
-    advance(carried, np.zeros_like(strain), np.zeros((8, 1)), np.ones(1), material, law.packed(), 0.0, energy)
+    advance(carried, np.zeros_like(strain), np.zeros((8, 1)), np.ones(1), material, with_drag(law), 0.0, energy)
     np.testing.assert_array_equal(carried, strain)
     half, _, gaps = stress_of(carried * 0.5, law, material)
     assert gaps.all()
@@ -83,7 +83,7 @@ def test_a_gap_closes_before_it_bears_again(cut_off):
     back, *_ = stress_of(-0.2 * carried, law, material)
     assert back[0, 2, 0] == pytest.approx(-(LAME + 2 * MU) * 0.01, rel=1e-9)
     jammed = strain.copy()
-    advance(jammed, np.zeros_like(strain), np.zeros((8, 1)), np.ones(1), material, law.packed(), 0.5, energy)
+    advance(jammed, np.zeros_like(strain), np.zeros((8, 1)), np.ones(1), material, with_drag(law), 0.5, energy)
     assert 0.4 * 0.05 < jammed[0, 2, 0] < 0.6 * 0.05 + 0.01
 
 
@@ -95,7 +95,7 @@ def test_full_tangent_is_the_stresss_derivative(alpha, strength, most):
     _, rank_one, opens = stress_of(strain, law, material)
     assert 0.1 < opens.mean() < 1.0
     weighed = np.concatenate([material, np.ones((1, 20))])
-    full_tangent(strain, opens, rank_one, np.zeros((8, 20)), weighed, law.packed(), values)
+    full_tangent(strain, opens, rank_one, np.zeros((8, 20)), weighed, with_drag(law), values)
     way = rng.normal(size=strain.shape)
     plus, minus = (stress_of(strain + sign * h * way, law, material)[0] for sign in (1, -1))
     exact, ours = (plus - minus) / (2 * h), way.copy()
@@ -110,7 +110,7 @@ def test_full_tangent_is_never_negative():
     values = np.empty((8, 21, 40), np.float32)
     _, rank_one, opens = stress_of(strain, law, material)
     weighed = np.concatenate([material, np.ones((1, 40))])
-    full_tangent(strain, opens, rank_one, np.zeros((8, 40)), weighed, law.packed(), values)
+    full_tangent(strain, opens, rank_one, np.zeros((8, 40)), weighed, with_drag(law), values)
     for q, j in zip(*np.nonzero(opens), strict=True):
         whole = np.zeros((6, 6))
         whole[np.triu_indices(6)] = values[q, :, j]
@@ -154,3 +154,23 @@ def test_other_moduli_keep_stress_and_gap():
     assert np.abs(now).max() <= 0.1 + 1e-9
     naive = strain * MU / disc[1]  # as if the whole strain were elastic
     assert np.abs(both_of(naive, np.array([[16.4], [0.34], [1e3], [np.inf]]))[0]).max() > 100.0
+
+
+def test_a_gap_that_closes_meets_its_drag_to_the_end():
+    law, drag = with_drag(FoamLaw(alpha=1.0), 0.1), 0.1 * (LAME + 2 * MU) * 0.02
+    before = np.zeros((8, 6, 1))
+    before[:, 2] = 0.02
+    found = []
+    for strain in np.linspace(0.0012, -0.0012, 9):
+        stress, opens = np.empty((8, 6, 1)), np.zeros((8, 1), bool)
+        spread = np.zeros((8, 6, 1))
+        spread[:, 2] = strain
+        material = constants(1, cut_off=0.05)
+        respond(
+            spread, before, np.zeros((8, 1)), np.ones(1), material, law, stress, np.zeros((8, 8, 1), np.float32), opens
+        )
+        found.append((bool(opens[0, 0]), float(stress[0, 2, 0])))
+    assert found[0][0] and not found[-1][0]
+    steps = np.diff([s for _, s in found])
+    assert (steps < 0).all()  # falls all the way: a jump up where it closes would leave Newton nothing to find
+    np.testing.assert_allclose(found[-1][1], -0.0012 * (LAME + 2 * MU) - drag, rtol=1e-9)

@@ -61,13 +61,14 @@ def test_a_balloon_that_is_held_never_pulls() -> None:
 
 
 def test_a_balloon_at_its_rated_pressure_is_filled_on_when_the_bone_gives() -> None:
-    held, tried = pair(bench=True, low=True, tries=0.0, volume=2000.0), pair(bench=True, low=True, volume=2000.0)
+    held, tried = (pair(bench=True, low=True, tries=tries, volume=2000.0) for tries in (0.0, 8.0))
     right = [tool.side for tool in held.tools].index(Side.RIGHT)
     assert any(pause.goes_on for pause in tried.pauses)
     assert not any(pause.goes_on for pause in held.pauses)
     assert [pause.seconds for pause in tried.pauses] == sorted(pause.seconds for pause in tried.pauses)
-    assert tried.fluids[right] > 1.05 * held.fluids[right]
-    assert sum(pause.goes_on for pause in tried.pauses) <= 2
+    assert tried.fluids[right] > 1.02 * held.fluids[right]
+    assert sum(pause.goes_on for pause in tried.pauses) <= 8
+    assert max(pause.pressure for pause in tried.pauses[1:]) < 1.3 * LOW  # small steps from where it was held
 
 
 def test_the_posterior_column_makes_the_front_rise_more_than_the_back() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vertecast.kernels.cavity_law import GAP, advance, parted, respond
+from vertecast.kernels.cavity_law import GAP, advance, parted, respond, with_drag
 from vertecast.kernels.foam_law import NO_SIDEWAYS, FoamLaw
 from vertecast.kernels.foam_points import update_points
 from vertecast.kernels.foam_reference import elastic_matrix
@@ -25,7 +25,7 @@ def stress(strain, alpha=1.0, **changes):
     spread = points(strain)
     n = spread.shape[2]
     out, tangent = np.empty_like(spread), np.empty((8, 8, n))
-    law, opens = FoamLaw(alpha=alpha).packed(), np.zeros((8, n), dtype=np.bool_)
+    law, opens = with_drag(FoamLaw(alpha=alpha)), np.zeros((8, n), dtype=np.bool_)
     before, kappa = np.zeros_like(spread), np.zeros((8, n))
     respond(spread, before, kappa, np.ones(n), material(n, **changes), law, out, tangent, opens)
     return out[0].T
@@ -81,7 +81,7 @@ def test_stress_turns_with_the_strain():
 
 def cycle(jam):
     """Open a point and close it again; return the work, the stored energy, the dissipation and the last stress."""
-    law, kappa = FoamLaw(alpha=1.0).packed(), np.zeros((8, 1))
+    law, kappa = with_drag(FoamLaw(alpha=1.0)), np.zeros((8, 1))
     opening = np.array([0.0, 0.0, 0.02, 0.0, 0.006, 0.0])
     work, lost, carried = 0.0, 0.0, np.zeros((8, 6, 1))
     before, energy = np.zeros(6), np.zeros((2, 1))
@@ -94,7 +94,7 @@ def cycle(jam):
         parted(old, constants, np.empty((8, 6, 1)), was)
         respond(carried, was, kappa, np.ones(1), constants, law, out, np.empty((8, 8, 1)), opens)
         work += 0.5 * float((out[0, :, 0] + before) @ (share * opening))
-        advance(carried, old, kappa, np.ones(1), constants, law, jam, energy)
+        advance(carried, was, kappa, np.ones(1), constants, law, jam, energy)
         before, lost = out[0, :, 0], lost + float(energy[1, 0])
         if i == 399:
             assert before[2] < 1.2 * CUT

@@ -30,6 +30,10 @@ from vertecast.kernels.cavity_step import body_of, increment, settled, stage
 
 Array = NDArray[np.float64]
 
+_PATIENCE = 2  # halvings after which a wall that still moves farther than it should is let go
+_FARTHEST = 1.5  # voxels that a wall may move then
+_HEADWAY = 2e-3  # share of what is to be done that counts as headway
+
 __all__ = [
     "CavityProblem",
     "CavityRecord",
@@ -45,6 +49,7 @@ __all__ = [
     "begun",
     "density_of",
     "escaped",
+    "settled",
     "walk",
 ]
 
@@ -112,21 +117,24 @@ def walk(
     cuts = halved = 0
     path = stage(problem, state, goal, control)
     memory, status, reason = None, WalkStatus.COMPLETE, ""
+    least, idle = np.inf, 0
     while not path.done(state):
         if observer.cancelled():
             return Walk(WalkStatus.CANCELLED, state, tuple(records), "", cuts, np.nan)
-        if len(records) >= control.most or halved > control.cuts:
+        if len(records) >= control.most or halved > control.cuts or idle > control.idle:
             status = WalkStatus.STALLED
             break
         target = path.next(state, 0.5**halved)
         found = increment(problem, state, target, control, memory)
-        if found is None or found.record.wall_step > 1.5 * control.motion:
+        if found is None or _too_far(found.record.wall_step, control, halved):
             cuts, halved = cuts + 1, halved + 1
             path.slow(found.record.wall_step if found is not None else None)
             memory = None if found is None else memory
             continue
-        state, memory, halved = found.state, found.memory, max(0, halved - 1)
+        slow = found.record.wall_step < 0.75 * control.motion
+        state, memory, halved = found.state, found.memory, max(0, halved - slow)
         path.learn(found.record)
+        least, idle = (left, 0) if (left := path.left(state)) < least - _HEADWAY else (least, idle + 1)
         records.append(found.record)
         observer.advance()
         reason = "" if watch is None else watch(state, found.record) or ""
@@ -137,6 +145,11 @@ def walk(
         return Walk(status, state, (), reason, cuts)
     state, unbalanced, spent = settled(problem, state, control)
     return Walk(status, state, tuple(records), reason, cuts, unbalanced, spent)
+
+
+def _too_far(wall_step: float, control: WalkControl, halved: int) -> bool:
+    """Tell whether an increment is to be done again with a smaller step; a wall that gives way all the same may."""
+    return wall_step > (1.5 * control.motion if halved < _PATIENCE else _FARTHEST)
 
 
 def density_of(problem: CavityProblem, state: CavityState) -> Array:

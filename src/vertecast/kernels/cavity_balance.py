@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vertecast.kernels.brick_modes import Integration
 from vertecast.kernels.bricks import BrickMesh
 from vertecast.kernels.cavity_gaps import gap_tangent
-from vertecast.kernels.cavity_law import respond
+from vertecast.kernels.cavity_law import GAP, respond, with_drag
 from vertecast.kernels.cavity_shape import gauss_order
 from vertecast.kernels.cavity_solver import Border, steered_correction
 from vertecast.kernels.cavity_spring import Pull, Sprung, unit_force
@@ -61,6 +61,13 @@ class CutBody:
         """Strain and force at the Gauss points; mean dilatation."""
         return GaussPasses(self.mesh, Integration.MEAN_DILATATION)
 
+    @cached_property
+    def firm(self) -> NDArray[np.bool_]:
+        """Nodes that hold on to as much material as the thinnest flat wall has; the others are crumbs' corners."""
+        whole = np.zeros(self.mesh.shape)
+        whole[self.mesh.mask] = self.weight
+        return np.asarray(_round_nodes(whole) >= 0.5 * THINNEST * _round_nodes(np.ones(self.mesh.shape)))
+
     def chunks(self) -> list[tuple[tuple[int, int], slice]]:
         """Return ranges of voxel planes and their packed elements; empty ones are left out."""
         nx = self.mesh.shape[0]
@@ -69,11 +76,20 @@ class CutBody:
         return [(planes, part) for planes, part in parts if part.stop > part.start]
 
 
+def _round_nodes(cells: Array) -> Array:
+    """Return the sum over the voxels round each node."""
+    out = np.zeros([n + 1 for n in cells.shape])
+    for corner in np.ndindex(2, 2, 2):
+        out[tuple(slice(c, c + n) for c, n in zip(corner, cells.shape, strict=True))] += cells
+    return out
+
+
 def cut_body(
     shares: tuple[Array, ...],
     spacing: tuple[float, float, float],
     constraints: Constraints,
     outside: Array | None = None,
+    filled: NDArray[np.bool_] | None = None,
 ) -> CutBody:
     """Make the body of what the cavities leave.
 
@@ -82,6 +98,7 @@ def cut_body(
     shares : per cavity, (2 nx, 2 ny, 2 nz) share of each octant inside it
     outside : same shape, share of each octant that is neither material nor cavity
     constraints : pieces they do not hold are dropped
+    filled : (nx, ny, nz), voxels in which a material point lies; a cut one without is dropped, what tore has left it
 
     Notes
     -----
@@ -91,6 +108,8 @@ def cut_body(
     voids.append(np.zeros_like(voids[0]) if outside is None else gauss_order(outside).mean(axis=0))
     material = np.clip(1.0 - np.sum(voids, axis=0), 0.0, 1.0)
     active = material >= THINNEST
+    if filled is not None:
+        active &= filled | (np.sum(voids[:-1], axis=0) <= 0.0)
     mesh = BrickMesh.from_mask(active, spacing)
     held = held_voxels(mesh, constraints)
     if (held != active).any():
@@ -135,6 +154,7 @@ class CavityBalance:
     change : per cavity, mm³, the change of volume wanted; None where the pressure is given
     reliefs : per cavity (*nodes), MPa, or None: what a membrane takes off the fluid's pressure at the wall
     pulls : springs on the platens
+    drag : share of the stiffness with which open gaps resist change
 
     Notes
     -----
@@ -153,8 +173,9 @@ class CavityBalance:
         change: tuple[float | None, ...],
         reliefs: tuple[Array | None, ...] | None = None,
         pulls: tuple[Pull, ...] = (),
+        drag: float = GAP,
     ) -> None:
-        self.body, self.slots, self.law, self.constraints = body, slots, law.packed(), constraints
+        self.body, self.slots, self.law, self.constraints = body, slots, with_drag(law, drag), constraints
         self.load, self.free = load, [k for k, one in enumerate(change) if one is not None]
         self._change = np.array([one for one in change if one is not None])
         self._reliefs = (None,) * len(body.pushes) if reliefs is None else reliefs

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vertecast.kernels.brick_modes import Integration
 from vertecast.kernels.bricks import BrickMesh
-from vertecast.kernels.cavity_law import GAP, principal_in
+from vertecast.kernels.cavity_law import principal_in
 from vertecast.kernels.cavity_nearest import nearest_in, nearest_tangent
 from vertecast.kernels.gauss import GaussPasses, RankOneTangent
 
@@ -130,7 +130,7 @@ def _closed_point(rank_one, out):  # type: ignore[no-untyped-def]
 def _open_point(strain, kappa, material, law, room, out):  # type: ignore[no-untyped-def]
     m, e6, axes, d, w, lines = room
     e, s, o, shear = lines[0], lines[1], lines[2], lines[3]
-    lame, mu, part = material[0], material[1], material[4]
+    lame, mu, part, drag = material[0], material[1], material[4], law[7]
     for i in range(3):
         e6[i], e6[3 + i] = strain[i], 0.5 * strain[3 + i]
     principal_in(e6, e, axes, d)
@@ -138,8 +138,8 @@ def _open_point(strain, kappa, material, law, room, out):  # type: ignore[no-unt
     nearest_tangent(s, g, held, lame, mu, material[2], kappa, law, d, w)
     opening = o[0] + o[1] + o[2]
     for i in range(3):
-        s[i] += GAP * (lame * opening + 2.0 * mu * o[i])
-    _dragged(d, w, GAP * lame, GAP * mu)
+        s[i] += drag * (lame * opening + 2.0 * mu * o[i])
+    _dragged(d, w, drag * lame, drag * mu)
     for pair in range(3):
         a, b = (pair + 1) % 3, (pair + 2) % 3
         apart = e[a] - e[b]
@@ -147,7 +147,7 @@ def _open_point(strain, kappa, material, law, room, out):  # type: ignore[no-unt
             shear[pair] = 0.5 * (s[a] - s[b]) / apart
         else:
             shear[pair] = 0.25 * (d[a, a] + d[b, b] - d[a, b] - d[b, a])
-        shear[pair] = max(shear[pair], GAP * mu)
+        shear[pair] = max(shear[pair], drag * mu)
     _directions(axes, m)
     at = 0
     for i in range(6):

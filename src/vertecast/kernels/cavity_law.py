@@ -11,13 +11,21 @@ import math
 
 import numpy as np
 from numba import njit, prange
+from numpy.typing import NDArray
 
 from vertecast.kernels.cavity_nearest import nearest_in
+from vertecast.kernels.foam_law import FoamLaw
 from vertecast.kernels.foam_points import BLOCK, effective_yield, flow_multiplier, softened
 
 GAP = 1e-2
-"""Share of the stiffness with which an open gap resists change within an increment: no piece comes loose, Newton's
-tangent is regular. It begins anew at each increment and is gone when nothing moves: a viscosity, not a stiffness."""
+"""Share of the stiffness with which an open gap resists change within an increment of the usual length: no piece comes
+loose, Newton's tangent is regular. It begins anew at each increment and is gone when nothing moves: a viscosity, not a
+stiffness; a shorter increment is a faster one and has more of it."""
+
+
+def with_drag(law: FoamLaw, drag: float = GAP) -> NDArray[np.float64]:
+    """Return the law's constants as the compiled code here reads them: those of the foam, then the gaps' drag."""
+    return np.append(law.packed(), drag)
 
 
 @njit(cache=True)
@@ -185,7 +193,7 @@ def respond(strain, before, kappa, weight, material, law, stress, tangent, opens
 @njit(cache=True)
 def _respond_block(first, strain, before, kappa, weight, material, law, stress, tangent, opens):  # type: ignore[no-untyped-def]
     alpha2 = law[0] * law[0]
-    c = 1.0 + alpha2 / 9.0
+    c, drag = 1.0 + alpha2 / 9.0, law[7]
     s, e, gap, flow, room = np.empty(6), np.empty(6), np.empty(6), np.empty(6), room_of_point()
     for q in range(8):
         for j in range(first, min(first + BLOCK, weight.shape[0])):
@@ -209,18 +217,15 @@ def _respond_block(first, strain, before, kappa, weight, material, law, stress, 
                 b /= a2 * a2
             if may_open(a, p, s, tension, room):
                 open_point(e, material[:, j], kappa[q, j], law, s, gap, flow, room)
-                for i in range(6):
-                    gap[i] -= before[q, i, j]
-                volume = gap[0] + gap[1] + gap[2]
-                for i in range(3):
-                    stress[q, i, j] = part * (s[i] + GAP * (lame * volume + 2.0 * shear * gap[i]))
-                    stress[q, 3 + i, j] = part * (s[3 + i] + GAP * shear * gap[3 + i])
-                opens[q, j] = True
-                g = 0.0
+                p, g, opens[q, j] = 0.0, 0.0, True
             else:
-                for i in range(3):
-                    stress[q, i, j] = part * (s[i] + p)
-                    stress[q, 3 + i, j] = part * s[3 + i]
+                gap[:] = 0.0
+            for i in range(6):
+                gap[i] -= before[q, i, j]
+            volume = gap[0] + gap[1] + gap[2]
+            for i in range(3):
+                stress[q, i, j] = part * (s[i] + p + drag * (lame * volume + 2.0 * shear * gap[i]))
+                stress[q, 3 + i, j] = part * (s[3 + i] + drag * shear * gap[3 + i])
             tangent[q, 0, j] = part * bulk
             tangent[q, 1, j] = part * shear
             for i in range(6):
@@ -242,7 +247,7 @@ def advance(strain, before, kappa, weight, material, law, jam, energy):  # type:
 
     Parameters
     ----------
-    before : (8, 6, n), carried strain before the increment
+    before : (8, 6, n), the gaps at the increment's begin
     jam : share of new opening that does not close again (debris between the faces)
     energy : receives stored energy and the increment's dissipation, MPa, averaged over the weighted octants
     """
@@ -254,9 +259,8 @@ def advance(strain, before, kappa, weight, material, law, jam, energy):  # type:
 @njit(cache=True)
 def _advance_block(first, strain, before, kappa, weight, material, law, jam, energy):  # type: ignore[no-untyped-def]
     alpha2 = law[0] * law[0]
-    c = 1.0 + alpha2 / 9.0
-    s, e, old = np.empty(6), np.empty(6), np.empty(6)
-    gap, flow, was, axes, room = np.empty(6), np.empty(6), np.empty(6), np.empty((3, 3)), room_of_point()
+    c, drag = 1.0 + alpha2 / 9.0, law[7]
+    s, e, gap, flow, room = np.empty(6), np.empty(6), np.empty(6), np.empty(6), room_of_point()
     last = min(first + BLOCK, weight.shape[0])
     energy[:, first:last] = 0.0
     for q in range(8):
@@ -266,7 +270,6 @@ def _advance_block(first, strain, before, kappa, weight, material, law, jam, ene
             part = 0.125 * weight[j]
             for i in range(6):
                 e[i] = strain[q, i, j]
-                old[i] = before[q, i, j]
             a, p = _split(e, bulk, shear, s)
             b = alpha2 * p * p
             y, _, _, _ = effective_yield(kappa[q, j], strength, law)
@@ -295,19 +298,22 @@ def _advance_block(first, strain, before, kappa, weight, material, law, jam, ene
                 energy[1, j] += part * g * (a + b)
             energy[0, j] += part * (a / (6.0 * shear) + p * p / (2.0 * bulk))
             if open_:
-                volume, work = gap[0] + gap[1] + gap[2], 0.0
+                work = 0.0
                 for i in range(3):
                     work += (s[i] + p) * gap[i] + s[3 + i] * gap[3 + i]
                 energy[0, j] += part * work
-                opened(old, lame, shear, tension, was, axes)
-                wider = volume - was[0] - was[1] - was[2]
-                drag = lame * wider * wider
-                for i in range(3):
-                    drag += shear * (2.0 * (gap[i] - was[i]) ** 2 + (gap[3 + i] - was[3 + i]) ** 2)
-                energy[1, j] += part * GAP * drag
-                if jam > 0.0 and wider > 0.0:
-                    for i in range(6):
-                        strain[q, i, j] -= jam * (gap[i] - was[i])
+            else:
+                gap[:] = 0.0
+            for i in range(6):
+                gap[i] -= before[q, i, j]
+            wider = gap[0] + gap[1] + gap[2]
+            change = lame * wider * wider
+            for i in range(3):
+                change += shear * (2.0 * gap[i] ** 2 + gap[3 + i] ** 2)
+            energy[1, j] += part * drag * change
+            if jam > 0.0 and wider > 0.0:
+                for i in range(6):
+                    strain[q, i, j] -= jam * gap[i]
 
 
 @njit(cache=True, parallel=True)

@@ -54,6 +54,14 @@ class MaterialPoints:
         """Number of points."""
         return int(self.volume.size)
 
+    def filled(self, nodes: tuple[int, ...]) -> NDArray[np.bool_]:
+        """Return which voxels of a grid of so many nodes hold a point."""
+        voxel = self.lattice // 2
+        inside = np.all((voxel >= 0) & (voxel < np.reshape(nodes, (3, 1)) - 1), axis=0)
+        out = np.zeros([n - 1 for n in nodes], dtype=bool)
+        out[tuple(voxel[:, inside])] = True
+        return out
+
 
 def seeded(
     share: Array, spacing: tuple[float, float, float], density: Array, damage: Array, label: NDArray[np.integer]

@@ -184,6 +184,7 @@ class WalkControl:
     iterations : Newton corrections before a step is cut
     cuts : times a step may be halved in a row before the walk stalls
     most : increments after which it stalls
+    idle : the same in a row without headway: the bone moves, and the goal comes no nearer
     balance : imbalance over present forces that the walk's last state may have, counted anew after its last move
     settling : corrections without change of volume or load that may be spent on that
     """
@@ -194,6 +195,7 @@ class WalkControl:
     iterations: int = 25
     cuts: int = 5
     most: int = 200
+    idle: int = 4
     balance: float = 0.01
     settling: int = 8
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vertecast.kernels.cavity_balance import CavityBalance, CutBody, SlotState, cut_body, spread
-from vertecast.kernels.cavity_law import advance, parted
+from vertecast.kernels.cavity_law import GAP, advance, parted
 from vertecast.kernels.cavity_move import extended, moved_wall, wall_step
 from vertecast.kernels.cavity_points import (
     Homes,
@@ -26,10 +26,12 @@ from vertecast.kernels.newton import StepControl, equilibrium
 Array = NDArray[np.float64]
 
 _FIRST = 0.05  # share of the full step to begin with: the way from elastic to crushed is then followed
+_TIGHTER = 0.1  # of the imbalance that a correction begins with: it leaves about as much as it found by moving
 _SLOW = 0.8  # of the imbalance before above which a correction counts as useless
 _LOOSE = (
     0.3  # relative residual of the first linear solves: far from balance gaps open and close, tight ones do not pay
 )
+_USUAL = 0.3  # voxels: the motion to which the gaps' drag of an increment belongs; a shorter one is a faster one
 _WHOLE = 0.999  # share of material above which no wall cuts a voxel
 _TOUCH = 1e-3  # share of its fluid by which a cavity may be too small before it is steered again
 
@@ -38,12 +40,14 @@ _TOUCH = 1e-3  # share of its fluid by which a cavity may be too small before it
 class Target:
     """One increment's end: fluid volumes where they are steered, pressures where not (NaN elsewhere), load.
 
-    ``rests``: nothing is to move but what is out of balance, and points keep their octants.
+    ``drag``: share of the stiffness with which open gaps resist change. ``rests``: nothing is to move but what is out
+    of balance, and points keep their octants.
     """
 
     volumes: Array
     pressures: Array
     load: float
+    drag: float = GAP
     rests: bool = False
 
 
@@ -86,6 +90,12 @@ class Stage:
         wanted = np.array([np.nan if v is None else v for v in self.goal.volumes])
         return not np.any(np.abs(volumes - wanted)[self.steered] > 5e-3 * wanted[self.steered])
 
+    def left(self, state: CavityState) -> float:
+        """Return what is still to go: shares of the steered volumes, and of the way of pressures and load."""
+        volumes = np.array(state.fluids(self.spacing))[self.steered]
+        wanted = np.array([v for v in self.goal.volumes if v is not None])
+        return float((np.abs(volumes - wanted) / wanted).sum()) + 1.0 - self.at
+
     def next(self, state: CavityState, share: float) -> Target:
         """Return the end of the next increment; ``share`` below 1 after a cut."""
         volumes = np.array(state.fluids(self.spacing))
@@ -104,7 +114,8 @@ class Stage:
         pressures = np.full(volumes.size, np.nan)
         for k in np.flatnonzero(~self.steered):
             pressures[k] = self.begin[0][k] + at * (float(self.goal.pressures[k] or 0.0) - self.begin[0][k])
-        return Target(volumes, pressures, self.begin[1] + at * (self.goal.load - self.begin[1]))
+        drag = GAP * _USUAL / (share * self.control.motion)
+        return Target(volumes, pressures, self.begin[1] + at * (self.goal.load - self.begin[1]), drag)
 
     def learn(self, record: CavityRecord) -> None:
         """Take the increment's wall step as the measure for the next one."""
@@ -145,7 +156,7 @@ def body_of(problem: CavityProblem, state: CavityState) -> CutBody:
     """Return the cells that bear in a state."""
     shares = tuple(cavity_share(cavity, problem.spacing) for cavity in state.cavities)
     outside = None if state.outside is None else cavity_share(state.outside, problem.spacing)
-    return cut_body(shares, problem.spacing, problem.constraints, outside)
+    return cut_body(shares, problem.spacing, problem.constraints, outside, state.points.filled(state.cavities[0].shape))
 
 
 def slots_of(problem: CavityProblem, state: CavityState, body: CutBody) -> tuple[SlotState, Carried, Homes]:
@@ -197,6 +208,7 @@ def ready(problem: CavityProblem, state: CavityState, target: Target, loose: fro
         change=tuple(None if given else float(one) for given, one in zip(held, change, strict=True)),
         reliefs=_reliefs(problem, state, body),
         pulls=pulls_of(problem.springs, problem.constraints, body.mesh, state.platens),
+        drag=target.drag,
     )  # fmt: skip
     rest = np.concatenate([np.zeros(balance.load.size), state.pressures])
     before = balance.imbalance(rest, 1.0)
@@ -261,7 +273,6 @@ def settled(problem: CavityProblem, state: CavityState, control: WalkControl) ->
     -------
     state, its imbalance over the forces present, and the corrections it took
     """
-    tight = replace(control, tolerance=min(control.tolerance, 0.5 * control.balance))
     held = ~np.array(state.steered) if state.steered else np.ones(len(state.cavities), dtype=bool)
     pressures = np.where(held, state.pressures, np.nan)
     best, spent = (state, np.inf), 0
@@ -273,7 +284,8 @@ def settled(problem: CavityProblem, state: CavityState, control: WalkControl) ->
             best = (state, begin.raw)
         if begin.raw <= control.balance or spent == control.settling or slow:
             return *best, spent
-        step = _touching(problem, state, target, tight, (begin, None))
+        tight = min(control.tolerance, max(0.5 * control.balance, _TIGHTER * begin.raw))
+        step = _touching(problem, state, target, replace(control, tolerance=tight), (begin, None))
         if step is None:
             return *best, spent
         state, spent = step.state, spent + 1
@@ -301,7 +313,7 @@ def _solved(
     u, pressures = balance.parted(x)
     moved, stored, dissipated = _advanced(problem, state, begin, target, u)
     work = _work(problem, state, balance, u, pressures, target)
-    step = max(wall_step(cavity, u, body.mesh.nodes, problem.spacing) for cavity in state.cavities)
+    step = max(wall_step(cavity, u, body.firm, problem.spacing) for cavity in state.cavities)
     slack = _slack(moved.volumes(problem.spacing), target.volumes, begin.loose)
     new = replace(
         moved,
@@ -369,12 +381,12 @@ def _advanced(
     strain = body.passes.strain(u)
     strain += slots.strain
     kappa, energy = slots.kappa.copy(), np.zeros((2, body.mesh.count))
-    advance(strain, slots.strain, kappa, body.weight, slots.material, problem.law.packed(), problem.jam, energy)
+    advance(strain, slots.gap, kappa, body.weight, slots.material, begin.balance.law, problem.jam, energy)
     told = Carried(np.empty_like(strain), np.empty_like(strain), past.kappa + kappa)
     parted(strain, slots.material, told.stress, told.gap)
     points = changed(state.points, at, past, told)
     means = slot_means(at, points, body.mesh, body.weight > _WHOLE)
-    du = extended(u, body.mesh.nodes)
+    du = extended(u, body.firm)
     tracers = node_places(body.mesh.node_shape, problem.spacing) + state.displacement
     flat = np.ascontiguousarray(tracers.reshape(3, -1))
     travel(flat, np.zeros((6, 0)), np.zeros((6, 0)), np.zeros(0), du, np.asarray(problem.spacing))

@@ -9,7 +9,7 @@ import numpy as np
 from vertecast.core.errors import ParameterError
 from vertecast.core.observer import SILENT, Observer
 from vertecast.core.quantities import quantity
-from vertecast.kernels.cavity import CavityRecord, CavityState, Goal, Walk, WalkControl, WalkStatus, walk
+from vertecast.kernels.cavity import CavityRecord, CavityState, Goal, Walk, WalkControl, WalkStatus, settled, walk
 from vertecast.procedure.lift import STEPS, CurvePoint, Lift, Pause
 from vertecast.procedure.lift_measure import Neighbour, clearances, rise
 from vertecast.procedure.lift_trail import Trail
@@ -35,10 +35,10 @@ class BalloonStop(Enum):
 ALWAYS = frozenset({BalloonStop.TARGET_VOLUME, BalloonStop.NO_EQUILIBRIUM, BalloonStop.CANCELLED})
 """What no user can switch off."""
 RULES = frozenset(BalloonStop) - ALWAYS
-_OVER = 0.05
-"""Share of the volume asked for by which one increment may overshoot it before it is made smaller."""
+_OVER = {BalloonStop.TARGET_VOLUME: 0.05, BalloonStop.RATED_PRESSURE: 0.1}
+"""Share of what is asked for by which one increment may overshoot it before it is made smaller."""
 _FINEST = 0.1
-"""Share of the usual increment below which it is given up: the fluid is in the line."""
+"""Share of the usual increment below which none is made smaller."""
 _WAITS = frozenset({BalloonStop.RATED_PRESSURE})
 """After these a tool may go on."""
 _DISTANCE = {
@@ -166,10 +166,22 @@ def inflate(
         waiting: tuple[int, ...] = ()
         while active:
             lift, active, waiting = _leg(lift, inflation, (active, waiting), (observer, steps))
+            if not active and not observer.cancelled():
+                lift, active, waiting = _at_rest(lift, waiting, steps)
     trail = lift.trail or Trail.begun(lift.state, lift.level.spacing)
     trail = trail.followed(lift.state, lift.level.spacing, lift.seconds, "inflated")
     lift = replace(lift.keeping("inflated"), trail=trail)
     return replace(lift, notes=(*lift.notes, *_short_of(lift, inflation)))
+
+
+def _at_rest(
+    lift: Lift, waiting: tuple[int, ...], control: WalkControl
+) -> tuple[Lift, tuple[int, ...], tuple[int, ...]]:
+    """Bring the bone to rest; return who is filled on because the pressure has fallen by it, and who still waits."""
+    rested, _, _ = settled(lift.problem, lift.state, control)
+    lift = replace(lift, state=rested)
+    again = _given_way(lift, rested.pressures, waiting)
+    return _going_on(lift, again) if again else lift, again, tuple(k for k in waiting if k not in again)
 
 
 def _short_of(lift: Lift, inflation: Inflation) -> list[str]:
@@ -201,16 +213,17 @@ def _leg(
         lift.problem,
         lift.state,
         Goal(volumes=goals, pressures=(None,) * len(now), load=1.0),
-        control=control,
+        control=replace(control, settling=0),
         watch=watcher,
         observer=observer,
     )
-    if done.status is WalkStatus.STOPPED and len(watcher.points) == 1 and _overfilled(watcher, inflation):
+    if done.status is WalkStatus.STOPPED and len(watcher.points) == 1 and (over := _overshot(watcher, inflation)):
         if control.motion > _FINEST * STEPS.motion:
             finer = replace(control, motion=0.5 * control.motion)
             return _leg(lift, inflation, who, (observer, finer))
-        done, watcher.points = replace(done, state=lift.state), _in_the_line(watcher, inflation)
-        watcher.trail = lift.trail or Trail.begun(lift.state, lift.level.spacing)
+        if over is BalloonStop.TARGET_VOLUME:
+            done, watcher.points = replace(done, state=lift.state), _in_the_line(watcher, inflation)
+            watcher.trail = lift.trail or Trail.begun(lift.state, lift.level.spacing)
     stopped = dict(watcher.found) if done.status is WalkStatus.STOPPED else _all_ended(done, active)
     moved = replace(
         lift,
@@ -228,13 +241,20 @@ def _leg(
     return moved, active, tuple(k for k in waiting if k not in active)
 
 
-def _overfilled(watcher: _Watcher, inflation: Inflation) -> bool:
-    """Tell whether the first increment already took more fluid than is to be pushed in: the line takes up too much."""
-    injected = watcher.points[0].injected
-    return any(
-        why is BalloonStop.TARGET_VOLUME and injected[k] > (1.0 + _OVER) * max(inflation.volume, watcher.begin[k])
-        for k, why in watcher.found
-    )
+def _overshot(watcher: _Watcher, inflation: Inflation) -> BalloonStop | None:
+    """Return the stop that the first increment already went too far past: the fluid asked for, or the rated pressure.
+
+    When it is the fluid in the smallest increment, the line takes up too much.
+    """
+    (point,) = watcher.points
+    for k, why in watcher.found:
+        asked = {
+            BalloonStop.TARGET_VOLUME: (point.injected[k], max(inflation.volume, watcher.begin[k])),
+            BalloonStop.RATED_PRESSURE: (point.pressures[k], watcher.lift.tools[k].rated_pressure or np.inf),
+        }.get(why)
+        if asked is not None and asked[0] > (1.0 + _OVER[why]) * asked[1]:
+            return why
+    return None
 
 
 def _in_the_line(watcher: _Watcher, inflation: Inflation) -> list[CurvePoint]:
