@@ -4,7 +4,7 @@ No closed form exists at large inflation: what must hold is conservation, symmet
 force, agreement of halved steps, and that each mechanism (gaps, membrane, load) bites.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -20,8 +20,10 @@ from vertecast.kernels.cavity import (
     escaped,
     walk,
 )
+from vertecast.kernels.cavity_balance import THINNEST, cut_body
+from vertecast.kernels.cavity_law import GAP
 from vertecast.kernels.cavity_shape import sphere
-from vertecast.kernels.cavity_step import body_of
+from vertecast.kernels.cavity_step import body_of, stage
 from vertecast.kernels.constraints import Constraints, Platen, Sides
 from vertecast.kernels.foam_law import NO_SIDEWAYS, FoamLaw
 
@@ -265,3 +267,49 @@ def test_a_mirrored_body_gives_the_mirrored_answer():
     assert tilt_y == pytest.approx(other.platens[0][2], abs=0.002)
     near = np.abs(left.state.cavities[0]) < 1.0
     assert np.abs(left.state.cavities[0] - right.state.cavities[0][::-1])[near].max() < 0.03
+
+
+def test_a_walk_without_headway_ends(grown):
+    problem, _, found = grown
+    wanted = Goal(volumes=(1.5 * found.state.volumes(problem.spacing)[0],), pressures=(None,))
+    crawling = walk(problem, found.state, wanted, control=WalkControl(motion=1e-4, idle=2))
+    assert crawling.status is WalkStatus.STALLED
+    assert 3 <= len(crawling.records) < 20  # to 1.5 times the volume it would take hundreds
+
+
+def test_a_shorter_step_has_more_of_the_gaps_drag():
+    problem, state = octant()
+    goal = Goal(volumes=(40.0,), pressures=(None,))
+    usual, short = (stage(problem, state, goal, WalkControl(motion=motion)) for motion in (0.3, 0.15))
+    assert short.next(state, 1.0).drag == pytest.approx(2.0 * usual.next(state, 1.0).drag)
+    assert usual.next(state, 0.25).drag == pytest.approx(4.0 * GAP)
+
+
+def test_a_cut_voxel_without_points_bears_nothing(grown):
+    problem, _, found = grown
+    state = found.state
+    whole = body_of(problem, state)
+    cut = whole.mesh.unpack(whole.weight)
+    voxel = np.argwhere((cut > 0.2) & (cut < 0.9))[0]
+    here = np.all(state.points.lattice // 2 == voxel[:, None], axis=0)
+    elsewhere = state.points.lattice.copy()
+    elsewhere[:, here] = 2 * np.array(cut.shape)[:, None] - 1
+    emptied = body_of(problem, replace(state, points=replace(state.points, lattice=elsewhere)))
+    assert whole.mesh.mask[tuple(voxel)]
+    assert not emptied.mesh.mask[tuple(voxel)]
+    changed = np.argwhere(whole.mesh.mask != emptied.mesh.mask)
+    assert len(changed) <= 2  # it, and at most one that only it held
+
+
+@pytest.mark.parametrize(("share", "firm"), [(THINNEST, False), (0.5, True)])
+def test_a_crumbs_corner_follows_its_neighbours(share, firm):
+    inside = np.zeros((8, 8, 8))
+    inside[4:] = 1.0
+    inside[4:6, 4:6, 4:6] = 1.0 - 1.01 * share  # a crumb in the cavity, on the face of what fills the other half
+    fixed = np.zeros((3, 5, 5, 5), bool)
+    fixed[:, 0] = True
+    body = cut_body((inside,), (1.0, 1.0, 1.0), Constraints(fixed))
+    assert body.mesh.mask[2, 2, 2]
+    assert body.mesh.nodes[3, 3, 3]
+    assert body.firm[3, 3, 3] == firm
+    assert body.firm[:3].all()

@@ -52,7 +52,7 @@ class LiftTask:
     tool: str = DEFAULT_TOOL
     stays: bool | None = None
     in_turn: bool = False
-    motion: float = quantity("1", "voxels a wall may move in an increment", default=0.3)
+    motion: float = quantity("1", "voxels a wall may move in an increment", default=STEPS.motion)
 
     @property
     def level(self) -> Level:
