@@ -11,12 +11,13 @@ from vertecast.kernels.cavity_points import (
     cell_constants,
     cell_means,
     changed,
+    crowding,
     homes,
     seeded,
     slot_means,
     travelled,
 )
-from vertecast.kernels.cavity_shape import cavity_share, node_places, sphere
+from vertecast.kernels.cavity_shape import cavity_share, gauss_order, node_places, sphere
 from vertecast.kernels.cavity_slots import Carried, Leftover
 
 SHAPE, SPACING = (6, 5, 4), (1.0, 0.8, 1.25)
@@ -78,7 +79,20 @@ def test_a_voxel_of_one_label_has_its_constants():
     (density,) = cell_means(at, points, (points.mass / points.volume,), mesh)
     (damage,) = cell_means(at, points, (points.damage,), mesh)
     expected = by_label(density, damage, damage, label.ravel(), damage)
-    np.testing.assert_allclose(cell_constants(by_label, at, points, mesh), expected)
+    np.testing.assert_allclose(cell_constants(by_label, at, points, mesh, np.ones(mesh.count)), expected)
+
+
+def test_points_too_large_for_their_room_count_as_crowded():
+    hole = cavity_share(sphere([n + 1 for n in SHAPE], SPACING, (3, 2, 2.5), 1.4), SPACING)
+    points = seeded(1 - hole, SPACING, np.full(SHAPE, 0.2), np.zeros(SHAPE), np.ones(SHAPE, int))
+    weight = gauss_order(1 - hole).mean(axis=0)
+    mesh = mesh_of(weight > 0)
+    own = weight[mesh.mask]
+    np.testing.assert_allclose(crowding(homes(points, mesh), points, mesh, own), 1.0)
+    swollen = replace(points, volume=1.1 * points.volume)
+    (density,) = cell_means(homes(points, mesh), swollen, (swollen.mass / swollen.volume,), mesh)
+    crowded = density * crowding(homes(points, mesh), swollen, mesh, own)
+    assert (crowded * own).sum() * np.prod(SPACING) == pytest.approx(points.mass.sum())  # no mass is lost
 
 
 def test_a_voxel_of_two_labels_is_their_mixture():
@@ -86,13 +100,15 @@ def test_a_voxel_of_two_labels_is_their_mixture():
     mesh = mesh_of()
     at = homes(points, mesh)
     two = replace(points, label=np.where(at.octant < 2, 4, 1))  # a quarter of each voxel never yields nor opens
-    found = cell_constants(by_label, at, two, mesh)
+    found = cell_constants(by_label, at, two, mesh, np.ones(mesh.count))
     np.testing.assert_allclose(found[2], 1.0 / (0.25 / 1e6 + 0.75 / 2.0))
     np.testing.assert_allclose(found[3], 0.2 / 0.75)
     (density,) = cell_means(at, points, (points.mass / points.volume,), mesh)
     np.testing.assert_allclose(found[1], 5.0 * density)
     open_ = replace(two, gap=np.where(at.octant < 2, 0.0, 1.0) * np.ones((6, 1)))
-    np.testing.assert_allclose(cell_constants(by_label, at, open_, mesh)[3], 0.2, rtol=1e-3)  # its weakest part's
+    np.testing.assert_allclose(
+        cell_constants(by_label, at, open_, mesh, np.ones(mesh.count))[3], 0.2, rtol=1e-3
+    )  # its weakest part's
 
 
 def test_leftover_restores_what_cut_voxels_forget():

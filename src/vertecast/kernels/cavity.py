@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vertecast.core.errors import ParameterError
 from vertecast.core.observer import SILENT, Observer
-from vertecast.kernels.cavity_points import cell_means, homes, seeded
+from vertecast.kernels.cavity_points import cell_means, crowding, homes, seeded
 from vertecast.kernels.cavity_shape import cavity_share, octant_values
 from vertecast.kernels.cavity_slots import Leftover
 from vertecast.kernels.cavity_spring import PlatenSpring
@@ -154,10 +154,10 @@ def _too_far(wall_step: float, control: WalkControl, halved: int) -> bool:
 
 def density_of(problem: CavityProblem, state: CavityState) -> Array:
     """Return the present density (nx, ny, nz): points' mass over their volume; zero where there is no material."""
-    mesh = body_of(problem, state).mesh
-    points = state.points
-    (density,) = cell_means(homes(points, mesh), points, (points.mass / points.volume,), mesh)
-    return mesh.unpack(density)
+    body, points = body_of(problem, state), state.points
+    at = homes(points, body.mesh)
+    (density,) = cell_means(at, points, (points.mass / points.volume,), body.mesh)
+    return body.mesh.unpack(density * crowding(at, points, body.mesh, body.weight))
 
 
 def escaped(state: CavityState, spacing: tuple[float, float, float]) -> Array:

@@ -138,11 +138,24 @@ def cell_means(homes_: Homes, points: MaterialPoints, fields: tuple[Array, ...],
     return means
 
 
+def crowding(homes_: Homes, points: MaterialPoints, mesh: BrickMesh, weight: Array) -> Array:
+    """Return by how much too large the points of each active voxel are for the material around it; (n,), about 1.
+
+    Both are summed over the voxel and its neighbours: one point more or less in a voxel says nothing.
+    """
+    known = homes_.known
+    volume = np.bincount(homes_.element[known], points.volume[known], mesh.count)
+    room = weight * float(np.prod(mesh.spacing))
+    held, there = (ndimage.uniform_filter(mesh.unpack(one), 3, mode="constant") for one in (volume, room))
+    return np.asarray((held / np.maximum(there, 1e-300))[mesh.mask])
+
+
 def cell_constants(
     constants: Callable[[Array, Array, Array, NDArray[np.int64], Array], Array],
     homes_: Homes,
     points: MaterialPoints,
     mesh: BrickMesh,
+    weight: Array,
 ) -> Array:
     """Return the law's constants (4, n) of the active voxels.
 
@@ -151,6 +164,7 @@ def cell_constants(
     A voxel that holds several labels is their mixture by volume: moduli add, yield stress and tension cut-off are those
     of parts in a row (harmonic mean), so that a part that does not yield or open at all does not keep the rest from it.
     For the cut-off the parts with open gaps count by their opening: a gap that reaches into a voxel opens it.
+    ``weight`` (n,) is the share of each voxel that is material: density is mass over the room there is (`crowding`).
     """
     known = homes_.known
     home, volume = homes_.element[known], points.volume[known]
@@ -160,18 +174,20 @@ def cell_constants(
     pair = home * kinds + (label - low)
     total = np.bincount(pair, volume, kinds * mesh.count)
     part = np.flatnonzero(total)
-    means = []
-    for values in (points.mass / points.volume, points.damage, points.kappa, points.torn):
-        means.append(np.bincount(pair, volume * values[known], total.size)[part] / total[part])
-    found = constants(means[0], means[1], means[2], part % kinds + low, means[3])
-    cell, weight = part // kinds, total[part]
-    filled = np.bincount(cell, weight, mesh.count)
+    cell, amount = part // kinds, total[part]
+    density, damage, kappa, torn = (
+        np.bincount(pair, volume * values[known], total.size)[part] / amount
+        for values in (points.mass / points.volume, points.damage, points.kappa, points.torn)
+    )
+    density = density * crowding(homes_, points, mesh, weight)[cell]
+    found = constants(density, damage, kappa, part % kinds + low, torn)
+    filled = np.bincount(cell, amount, mesh.count)
     out = np.empty((4, mesh.count))
     share = np.divide(1.0, filled, out=np.zeros(mesh.count), where=filled > 0)
     for row in (0, 1):
-        out[row] = np.bincount(cell, weight * found[row], mesh.count) * share
-    open_ = np.bincount(pair, volume * np.abs(points.gap[:, known]).sum(axis=0), total.size)[part] + _CLOSED * weight
-    for row, by in ((2, weight), (3, open_)):
+        out[row] = np.bincount(cell, amount * found[row], mesh.count) * share
+    open_ = np.bincount(pair, volume * np.abs(points.gap[:, known]).sum(axis=0), total.size)[part] + _CLOSED * amount
+    for row, by in ((2, amount), (3, open_)):
         least = np.bincount(cell, by / found[row], mesh.count)
         whole = np.bincount(cell, by, mesh.count)
         out[row] = np.divide(whole, least, out=np.full(mesh.count, np.inf), where=least > 0)

@@ -209,7 +209,7 @@ class WalkStatus(Enum):
 
     COMPLETE = "complete"
     STOPPED = "stopped by the watcher"
-    STALLED = "no equilibrium beyond the last state"
+    STALLED = "no equilibrium beyond the last state, or no headway"
     CANCELLED = "cancelled"
 
 

@@ -166,7 +166,7 @@ def slots_of(problem: CavityProblem, state: CavityState, body: CutBody) -> tuple
     """
     mesh, points = body.mesh, state.points
     at = homes(points, mesh)
-    material = cell_constants(problem.constants, at, points, mesh)
+    material = cell_constants(problem.constants, at, points, mesh, body.weight)
     carried = state.leftover.added(mesh, slot_means(at, points, mesh, body.weight > _WHOLE))
     carried.gap[:, :, np.isinf(material[3])] = 0.0  # what cannot open would pull with the gap of its neighbours
     return SlotState(carried.strain(material), carried.gap, np.zeros_like(carried.kappa), material), carried, at

@@ -37,7 +37,7 @@ from vertecast.procedure.tools import CavityTool, Force
 
 Field = NDArray[np.float64]
 
-STEPS = WalkControl(motion=0.4, tolerance=5e-2, iterations=60)
+STEPS = WalkControl(tolerance=5e-2, iterations=60)
 """How a lift is walked: bone that crushes and tears at once finds equilibrium slowly; every walk ends in balance."""
 
 
