@@ -67,7 +67,6 @@ def timed(voxel_mm: float) -> dict[str, float]:
     from tests.procedure.simple_site import needle, simple_site
 
     from vertecast.core.sides import Side
-    from vertecast.kernels.cavity import WalkControl
     from vertecast.procedure.balloon import load_balloon
     from vertecast.procedure.deflate import deflate
     from vertecast.procedure.fractured import make_fractured
@@ -77,15 +76,15 @@ def timed(voxel_mm: float) -> dict[str, float]:
 
     site = simple_site(voxel_mm, 0.07, fractured=True)
     level = make_fractured(site, LOST, mapped=site.density.astype(float))
-    settings, control = load_balloon().values, WalkControl(tolerance=3e-2, iterations=60)
+    settings = load_balloon().values
     tools = tuple(place_tool("xpander-15/3", needle(side, tip=(9.0, -5.0, 1.0)), level, settings) for side in Side)
-    lift = lie_down(begin_lift(level, tools, settings=settings), control=WalkControl(increments=2, tolerance=3e-2))
+    lift = lie_down(begin_lift(level, tools, settings=settings))
     start, work, deadline = time.perf_counter(), time.process_time(), _Deadline()
-    lift = inflate(lift, Inflation(volume=VOLUME, rules=frozenset()), control=control, observer=deadline)
+    lift = inflate(lift, Inflation(volume=VOLUME, rules=frozenset()), observer=deadline)
     inflated, deflated = time.perf_counter() - start, 0.0
     if not deadline.cancelled():
         start = time.perf_counter()
-        lift = deflate(lift, control=control)
+        lift = deflate(lift)
         deflated = time.perf_counter() - start
     return {
         "cells": float((level.tissue != 0).sum()),
