@@ -68,7 +68,8 @@ def test_a_balloon_at_its_rated_pressure_is_filled_on_when_the_bone_gives() -> N
     assert [pause.seconds for pause in tried.pauses] == sorted(pause.seconds for pause in tried.pauses)
     assert tried.fluids[right] > 1.02 * held.fluids[right]
     assert sum(pause.goes_on for pause in tried.pauses) <= 8
-    assert max(pause.pressure for pause in tried.pauses[1:]) < 1.3 * LOW  # small steps from where it was held
+    first, *later = [pause.pressure for pause in tried.pauses if not pause.goes_on]
+    assert max(later) < first  # it goes on in small steps
 
 
 def test_the_posterior_column_makes_the_front_rise_more_than_the_back() -> None:
