@@ -61,13 +61,13 @@ def test_a_balloon_that_is_held_never_pulls() -> None:
 
 
 def test_a_balloon_at_its_rated_pressure_is_filled_on_when_the_bone_gives() -> None:
-    held, tried = (pair(bench=True, low=True, tries=tries, volume=2000.0) for tries in (0.0, 8.0))
+    held, tried = (pair(bench=True, low=True, tries=tries, volume=2000.0) for tries in (0.0, 30.0))
     right = [tool.side for tool in held.tools].index(Side.RIGHT)
     assert any(pause.goes_on for pause in tried.pauses)
     assert not any(pause.goes_on for pause in held.pauses)
     assert [pause.seconds for pause in tried.pauses] == sorted(pause.seconds for pause in tried.pauses)
-    assert tried.fluids[right] > 1.02 * held.fluids[right]
-    assert sum(pause.goes_on for pause in tried.pauses) <= 8
+    assert tried.fluids[right] > 1.05 * held.fluids[right]
+    assert sum(pause.goes_on for pause in tried.pauses) <= 30
     first, *later = [pause.pressure for pause in tried.pauses if not pause.goes_on]
     assert max(later) < first  # it goes on in small steps
 

@@ -59,5 +59,5 @@ def main() -> None:
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # some 10 µs: the next small loop comes sooner than a thread wakes
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # the next small loop comes sooner than a thread wakes
     app()

@@ -30,6 +30,7 @@ from vertecast.kernels.cavity_step import body_of, increment, settled, stage
 
 Array = NDArray[np.float64]
 
+_EASY = 0.75  # share of the motion wanted below which the next increment is made longer again
 _PATIENCE = 2  # halvings after which a wall that still moves farther than it should is let go
 _FARTHEST = 1.5  # voxels that a wall may move then
 _HEADWAY = 2e-3  # share of what is to be done that counts as headway
@@ -131,8 +132,9 @@ def walk(
             path.slow(found.record.wall_step if found is not None else None)
             memory = None if found is None else memory
             continue
-        slow = found.record.wall_step < 0.75 * control.motion
-        state, memory, halved = found.state, found.memory, max(0, halved - slow)
+        state, memory = found.state, found.memory
+        if found.record.wall_step < _EASY * control.motion:
+            halved = max(0, halved - 1)
         path.learn(found.record)
         least, idle = (left, 0) if (left := path.left(state)) < least - _HEADWAY else (least, idle + 1)
         records.append(found.record)
@@ -153,7 +155,7 @@ def _too_far(wall_step: float, control: WalkControl, halved: int) -> bool:
 
 
 def density_of(problem: CavityProblem, state: CavityState) -> Array:
-    """Return the present density (nx, ny, nz): points' mass over their volume; zero where there is no material."""
+    """Return the present density (nx, ny, nz): points' mass over their room; zero where there is no material."""
     body, points = body_of(problem, state), state.points
     at = homes(points, body.mesh)
     (density,) = cell_means(at, points, (points.mass / points.volume,), body.mesh)

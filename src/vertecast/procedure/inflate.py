@@ -153,7 +153,8 @@ def inflate(
     Returns
     -------
     Lift
-        With why each side ended; ``no_equilibrium`` where the bone found none: its last good state is kept.
+        With why each side ended; ``no_equilibrium`` where the bone found none, or moves and the tool fills no further:
+        its last good state is kept.
 
     Notes
     -----

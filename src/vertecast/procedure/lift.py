@@ -38,7 +38,7 @@ from vertecast.procedure.tools import CavityTool, Force
 Field = NDArray[np.float64]
 
 STEPS = WalkControl(tolerance=5e-2, iterations=60)
-"""How a lift is walked: bone that crushes and tears at once finds equilibrium slowly; every walk ends in balance."""
+"""How a lift is walked: bone that crushes and tears at once finds equilibrium slowly; a walk ends at rest."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
